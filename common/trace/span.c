@@ -41,18 +41,6 @@ size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
     return finish(&out);
 }
 
-size_t weir_span_common(weir_span_format_t format, const weir_span_t *span, char *buf, size_t cap)
-{
-    weir_out_t out = {buf, cap, 0, false};
-
-    if (encoder(format)->common == NULL)
-        return 0;
-
-    encoder(format)->common(&out, span);
-
-    return out.full ? 0 : out.len;
-}
-
 size_t weir_span_head(weir_span_format_t format, const weir_span_resource_t *resource,
                       size_t spans_len, char *buf, size_t cap)
 {

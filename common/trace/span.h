@@ -52,17 +52,12 @@ typedef enum {
     WEIR_ATTRIBUTE_TEXTS /* an array of strings */
 } weir_attribute_type_t;
 
-/* A name in an array of so many bytes, with its length, is copied faster than another one. */
-#define WEIR_SPAN_NAME_ROOM 32
-
 /*
  * Bytes of texts that are not UTF-8 are replaced by U+FFFD. Members that are not needed are 0.
  */
 typedef struct {
     const char *name; /* of the semantic conventions, or "weir." and a name */
     weir_attribute_type_t type;
-    uint16_t name_len;  /* 0: it is to be counted */
-    uint16_t name_room; /* bytes of name that may be read; see WEIR_SPAN_NAME_ROOM */
     union {
         weir_str_t text;
         int64_t number;
@@ -105,9 +100,7 @@ typedef struct {
     weir_span_kind_t kind;
     uint64_t start; /* ns since 1970 */
     uint64_t end;
-    weir_str_t encoded; /* name, kind and attributes, by weir_span_common() in the same format;
-                           those of the span itself are not name and kind then */
-    weir_attributes_t attributes; /* those behind the encoded ones */
+    weir_attributes_t attributes;
     const weir_span_event_t *events;
     size_t event_count;
     const weir_span_link_t *links;
@@ -130,13 +123,6 @@ const char *weir_span_media_type(weir_span_format_t format);
  */
 size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
                         const weir_span_resource_t *resource, char *buf, size_t cap);
-
-/*
- * Encodes name, kind and attributes of a span, which many others have in common, for their member
- * encoded. Returns the length; 0 if the format has no such encoding, or if they do not fit into
- * cap.
- */
-size_t weir_span_common(weir_span_format_t format, const weir_span_t *span, char *buf, size_t cap);
 
 /*
  * The bytes before the spans of a batch; spans_len is the length of all spans of the batch with

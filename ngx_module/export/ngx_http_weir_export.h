@@ -29,6 +29,9 @@
 #define NGX_HTTP_WEIR_EXPORT_SPAN_MAX  32768
 
 
+typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
+
+
 /* Counted since the zone was created; spans ended = sent + dropped + queued. */
 typedef struct {
     uint64_t    ended;
@@ -85,12 +88,17 @@ ngx_uint_t ngx_http_weir_export_enabled(ngx_http_request_t *r);
 ngx_int_t ngx_http_weir_export_span(ngx_http_request_t *r,
     const weir_span_t *span);
 
-/* weir_span_common() in the exporter's format; 0 also without an exporter. */
-size_t ngx_http_weir_export_common(ngx_http_request_t *r,
-    const weir_span_t *span, char *buf, size_t cap);
+/*
+ * The same for a span that the caller encodes, in protobuf: begin returns the place
+ * for it, and the bytes of room; NULL: there is little room, or none, and nothing was
+ * counted.  It ends with its length, or is given up without a call.
+ */
+char *ngx_http_weir_export_begin(ngx_http_weir_exporter_t *ex, size_t *room);
+void ngx_http_weir_export_end(ngx_http_weir_exporter_t *ex, char *span,
+    size_t len);
 
-typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
-
+/* True if there is an exporter, which sends spans in protobuf. */
+ngx_uint_t ngx_http_weir_export_has_frames(ngx_http_request_t *r);
 
 /* The exporter of the configuration; NULL: none. */
 ngx_http_weir_exporter_t *ngx_http_weir_export_exporter(ngx_http_request_t *r);

@@ -20,6 +20,9 @@
  */
 #define NGX_HTTP_WEIR_EXPORT_NO_SOCKET  ((ngx_socket_t) -2)
 
+/* Of a span that is encoded by its caller; with less, it is encoded here, bytes. */
+#define NGX_HTTP_WEIR_EXPORT_ROOM       2048
+
 
 static void *ngx_http_weir_export_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_export_init(ngx_conf_t *cf);
@@ -162,15 +165,14 @@ ngx_http_weir_export_span(ngx_http_request_t *r, const weir_span_t *span)
 }
 
 
-size_t
-ngx_http_weir_export_common(ngx_http_request_t *r, const weir_span_t *span,
-    char *buf, size_t cap)
+ngx_uint_t
+ngx_http_weir_export_has_frames(ngx_http_request_t *r)
 {
     ngx_http_weir_exporter_t  *ex;
 
     ex = ngx_http_weir_export_exporter(r);
 
-    return ex ? weir_span_common(ex->format, span, buf, cap) : 0;
+    return ex && ex->format == WEIR_SPAN_FORMAT_PROTOBUF;
 }
 
 
@@ -203,6 +205,24 @@ ngx_http_weir_export_span_to(ngx_http_weir_exporter_t *ex,
     }
 
     return rc;
+}
+
+
+char *
+ngx_http_weir_export_begin(ngx_http_weir_exporter_t *ex, size_t *room)
+{
+    return ex->slot && !ex->exiting
+           ? weir_ring_reserve(&ex->ring, NGX_HTTP_WEIR_EXPORT_ROOM,
+                               NGX_HTTP_WEIR_EXPORT_SPAN_MAX, room)
+           : NULL;
+}
+
+
+void
+ngx_http_weir_export_end(ngx_http_weir_exporter_t *ex, char *span, size_t len)
+{
+    weir_ring_push(&ex->ring, span, len);
+    ngx_http_weir_export_count(&ex->slot->ended);
 }
 
 

@@ -152,6 +152,8 @@ ngx_http_weir_export_zone_ring(ngx_http_weir_export_sh_t *sh, ngx_uint_t slot)
 
     ngx_http_weir_assert(slot < sh->slots);
 
+    ngx_memzero(&ring, sizeof(weir_ring_t));
+
     ring.words = &sh->slot[slot].words;
     ring.units = sh->units;
     ring.data = sh->rings + slot * (size_t) sh->units * WEIR_RING_UNIT;

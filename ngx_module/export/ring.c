@@ -1,40 +1,14 @@
 #include "export/ring.h"
 
-#include "common/text/bytes.h"
-
 #include <assert.h>
 
 /* Bits of a word: the place is in the upper half, the number of records in the lower. */
 #define PLACE(word) ((uint32_t)((word) >> 32))
 #define COUNT(word) ((uint32_t)(word))
 
-/* The header's length of a gap. */
-#define GAP 0xffffffffU
-
-/* Mixed with place and length, so that neither zeros nor an old header pass for one. */
-#define MARK 0x57656972U
-
-static uint64_t word(uint32_t place, uint32_t count)
-{
-    return (uint64_t)place << 32 | count;
-}
-
-static uint32_t check_of(uint32_t place, uint32_t len)
-{
-    return (place * 2654435761U) ^ len ^ MARK;
-}
-
 static uint32_t index_of(const weir_ring_t *ring, uint32_t place)
 {
     return place >= ring->units ? place - ring->units : place;
-}
-
-/* n is at most ring->units, so that the sum has 32 bits. */
-static uint32_t advance(const weir_ring_t *ring, uint32_t place, uint32_t n)
-{
-    uint32_t places = 2 * ring->units, next = place + n;
-
-    return next >= places ? next - places : next;
 }
 
 /* Units from tail to head; more than ring->units if a word is corrupt. */
@@ -48,19 +22,9 @@ static uint64_t used(const weir_ring_t *ring, uint64_t head, uint64_t tail)
     return h >= t ? h - t : h + places - t;
 }
 
-static uint32_t units_of(size_t len)
-{
-    return (uint32_t)(1 + (len + WEIR_RING_UNIT - 1) / WEIR_RING_UNIT);
-}
-
 static char *at(const weir_ring_t *ring, uint32_t place)
 {
     return ring->data + (size_t)index_of(ring, place) * WEIR_RING_UNIT;
-}
-
-static void write_header(char *header, uint32_t place, uint32_t len)
-{
-    weir_put64(header, len | (uint64_t)check_of(place, len) << 32);
 }
 
 /*
@@ -78,89 +42,52 @@ static uint64_t own_head(weir_ring_t *ring, uint64_t tail)
     if (PLACE(tail) < places)
         head = tail;
     else if (PLACE(head) >= places)
-        head = word(0, COUNT(head));
+        head = weir_ring_word(0, COUNT(head));
 
     atomic_store_explicit(&ring->words->head, head, memory_order_release);
 
     return head;
 }
 
-/* Reserves what reserve() cannot: in a ring whose end is near, or that is full or corrupt. */
-static __attribute__((noinline, cold)) char *reserve_rest(weir_ring_t *ring, size_t need,
-                                                          size_t max, size_t *cap)
+char *weir_ring_reserve_rest(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
 {
     uint64_t tail = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
     uint64_t head = own_head(ring, tail);
     uint64_t n = used(ring, head, tail);
-    uint32_t room, rest;
+    uint32_t room, rest, place = PLACE(head);
 
+    assert(ring->units > 1);
+    ring->room = 0;
     if (n >= ring->units || need > max)
         return NULL;
 
     room = ring->units - (uint32_t)n;
-    rest = ring->units - index_of(ring, PLACE(head)); /* until the end of the memory */
+    rest = ring->units - index_of(ring, place); /* until the end of the memory */
 
-    if (units_of(need) > (room < rest ? room : rest)) {
-        if (room <= rest || units_of(need) > room - rest)
+    if (weir_ring_units(need) > (room < rest ? room : rest)) {
+        if (room <= rest || weir_ring_units(need) > room - rest)
             return NULL;
 
-        write_header(at(ring, PLACE(head)), PLACE(head), GAP);
-        head = word(advance(ring, PLACE(head), rest), COUNT(head));
-        atomic_store_explicit(&ring->words->head, head, memory_order_release);
+        weir_put64(at(ring, place),
+                   WEIR_RING_GAP | (uint64_t)weir_ring_check(place, WEIR_RING_GAP) << 32);
+        place = weir_ring_advance(ring, place, rest);
+        atomic_store_explicit(&ring->words->head, weir_ring_word(place, COUNT(head)),
+                              memory_order_release);
 
         room -= rest;
         rest = ring->units;
     }
 
-    if (room > rest)
-        room = rest;
+    ring->place = place;
+    ring->count = COUNT(head);
+    ring->room = room < rest ? room : rest;
+    ring->next = at(ring, place) + WEIR_RING_UNIT;
 
-    *cap = (size_t)(room - 1) * WEIR_RING_UNIT;
+    *cap = (size_t)(ring->room - 1) * WEIR_RING_UNIT;
     if (*cap > max)
         *cap = max;
 
-    return at(ring, PLACE(head)) + WEIR_RING_UNIT;
-}
-
-char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
-{
-    uint64_t tail = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
-    uint64_t head = atomic_load_explicit(&ring->words->head, memory_order_relaxed);
-    uint64_t n = used(ring, head, tail);
-    uint32_t index = index_of(ring, PLACE(head)), room, rest;
-
-    assert(ring->units > 1);
-
-    if (n >= ring->units)
-        return reserve_rest(ring, need, max, cap);
-
-    room = ring->units - (uint32_t)n;
-    rest = ring->units - index;
-    if (room > rest)
-        room = rest;
-
-    *cap = (size_t)(room - 1) * WEIR_RING_UNIT;
-    if (*cap > max)
-        *cap = max;
-
-    if (need > *cap)
-        return reserve_rest(ring, need, max, cap);
-
-    return ring->data + ((size_t)index + 1) * WEIR_RING_UNIT;
-}
-
-void weir_ring_push(weir_ring_t *ring, char *payload, size_t len)
-{
-    weir_ring_words_t *words = ring->words;
-    uint64_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
-    uint32_t next = advance(ring, PLACE(head), units_of(len));
-    char *header = payload - WEIR_RING_UNIT;
-
-    assert(len < GAP);
-    assert(header == at(ring, PLACE(head)));
-
-    write_header(header, PLACE(head), (uint32_t)len);
-    atomic_store_explicit(&words->head, word(next, COUNT(head) + 1), memory_order_release);
+    return ring->next;
 }
 
 bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor)
@@ -192,20 +119,20 @@ static inline weir_ring_result_t read_record(const weir_ring_t *ring, position_t
         header = ring->data + (size_t)index * WEIR_RING_UNIT;
         len = weir_get32(header);
 
-        if (weir_get32(header + 4) != check_of(position->place, len))
+        if (weir_get32(header + 4) != weir_ring_check(position->place, len))
             return WEIR_RING_CORRUPT;
 
-        units = len == GAP ? rest : units_of(len);
+        units = len == WEIR_RING_GAP ? rest : weir_ring_units(len);
 
         if (units > rest || units > position->left)
             return WEIR_RING_CORRUPT;
-        if (len != GAP && len > max)
+        if (len != WEIR_RING_GAP && len > max)
             return WEIR_RING_CORRUPT;
 
-        position->place = advance(ring, position->place, units);
+        position->place = weir_ring_advance(ring, position->place, units);
         position->left -= units;
 
-        if (len != GAP) {
+        if (len != WEIR_RING_GAP) {
             position->count++;
             record->data = header + WEIR_RING_UNIT;
             record->len = len;
@@ -234,7 +161,7 @@ weir_ring_result_t weir_ring_copy(const weir_ring_t *ring, weir_ring_cursor_t *c
             return result;
         if (result == WEIR_RING_EMPTY) {
             /* too few records, or too many, are a sign that a header is wrong */
-            cursor->next = word(next.place, next.count);
+            cursor->next = weir_ring_word(next.place, next.count);
             return next.count == COUNT(cursor->head) ? WEIR_RING_EMPTY : WEIR_RING_CORRUPT;
         }
         if (record.len > copy->bytes)
@@ -252,7 +179,7 @@ weir_ring_result_t weir_ring_copy(const weir_ring_t *ring, weir_ring_cursor_t *c
         position = next;
     }
 
-    cursor->next = word(position.place, position.count);
+    cursor->next = weir_ring_word(position.place, position.count);
 
     return WEIR_RING_RECORD;
 }

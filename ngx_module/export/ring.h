@@ -25,8 +25,10 @@
 #ifndef WEIR_EXPORT_RING_H
 #define WEIR_EXPORT_RING_H
 
+#include "common/text/bytes.h"
 #include "common/text/str.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,11 +44,15 @@ typedef struct {
     _Alignas(64) _Atomic uint64_t tail;
 } weir_ring_words_t;
 
-/* A process' view of a ring. */
+/* A process' view of a ring. The members behind units are the producer's, and begin as 0. */
 typedef struct {
     weir_ring_words_t *words;
     char *data;     /* aligned to a unit */
     uint32_t units; /* of data, more than 1 */
+    uint32_t place; /* those of head, if room is not 0 */
+    uint32_t count;
+    uint32_t room; /* units from there on that are free, as of the last look at tail */
+    char *next;    /* payload of the next record */
 } weir_ring_t;
 
 /* What the consumer has copied. */
@@ -62,15 +68,75 @@ typedef enum {
     WEIR_RING_CORRUPT /* all up to head is to be dropped: weir_ring_reset() */
 } weir_ring_result_t;
 
-/*
- * Producer: room for a record of need bytes at least. Returns the place for its payload, and in
- * *cap the bytes of room, at most max. A caller that finds out that it needs more may call again.
- * NULL: there is not so much room (or tail is corrupt).
- */
-char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap);
+/* --- producer -------------------------------------------------------------------------------- */
 
-/* Producer: makes the record of len bytes visible that was written to the place of reserve(). */
-void weir_ring_push(weir_ring_t *ring, char *payload, size_t len);
+/* The header's length of a gap. */
+#define WEIR_RING_GAP 0xffffffffU
+
+/* Mixed with place and length, so that neither zeros nor an old header pass for one. */
+#define WEIR_RING_MARK 0x57656972U
+
+static inline uint32_t weir_ring_check(uint32_t place, uint32_t len)
+{
+    return (place * 2654435761U) ^ len ^ WEIR_RING_MARK;
+}
+
+static inline uint32_t weir_ring_units(size_t len)
+{
+    return (uint32_t)(1 + (len + WEIR_RING_UNIT - 1) / WEIR_RING_UNIT);
+}
+
+/* n is at most ring->units, so that the sum has 32 bits. */
+static inline uint32_t weir_ring_advance(const weir_ring_t *ring, uint32_t place, uint32_t n)
+{
+    uint32_t places = 2 * ring->units, next = place + n;
+
+    return next >= places ? next - places : next;
+}
+
+static inline uint64_t weir_ring_word(uint32_t place, uint32_t count)
+{
+    return (uint64_t)place << 32 | count;
+}
+
+/* weir_ring_reserve() with a look at the words. */
+char *weir_ring_reserve_rest(weir_ring_t *ring, size_t need, size_t max, size_t *cap);
+
+/*
+ * Room for a record of need bytes at least. Returns the place for its payload, and in *cap the
+ * bytes of room, at most max. A caller that finds out that it needs more may call again. NULL:
+ * there is not so much room (or tail is corrupt).
+ */
+static inline char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
+{
+    if (ring->room == 0 || (size_t)(ring->room - 1) * WEIR_RING_UNIT < need || need > max)
+        return weir_ring_reserve_rest(ring, need, max, cap);
+
+    *cap = (size_t)(ring->room - 1) * WEIR_RING_UNIT;
+    if (*cap > max)
+        *cap = max;
+
+    return ring->next;
+}
+
+/* Makes the record of len bytes visible that was written to the place of reserve(). */
+static inline void weir_ring_push(weir_ring_t *ring, char *payload, size_t len)
+{
+    uint32_t units = weir_ring_units(len), place = ring->place;
+
+    assert(payload == ring->next && units <= ring->room);
+
+    weir_put64(payload - WEIR_RING_UNIT,
+               (uint32_t)len | (uint64_t)weir_ring_check(place, (uint32_t)len) << 32);
+    ring->place = weir_ring_advance(ring, place, units);
+    ring->count++;
+    ring->room -= units;
+    ring->next = payload + (size_t)units * WEIR_RING_UNIT;
+    atomic_store_explicit(&ring->words->head, weir_ring_word(ring->place, ring->count),
+                          memory_order_release);
+}
+
+/* --- consumer -------------------------------------------------------------------------------- */
 
 /* Begins at tail. False: nothing can be copied, because a word is corrupt. */
 bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor);

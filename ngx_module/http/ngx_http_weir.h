@@ -141,6 +141,12 @@ ngx_int_t ngx_http_weir_place(ngx_conf_t *cf, ngx_str_t *place);
 ngx_int_t ngx_http_weir_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
     ngx_http_handler_pt handler);
 
+/*
+ * The handler always declines: from now on it is called with less work.  For the
+ * beginning of a process, whose configuration has requests of HTTP.
+ */
+void ngx_http_weir_declines(ngx_cycle_t *cycle, ngx_http_handler_pt handler);
+
 
 /*
  * variables: true if a text contains a variable that has no value yet before

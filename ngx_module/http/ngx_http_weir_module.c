@@ -189,3 +189,30 @@ ngx_http_weir_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
 
     return NGX_OK;
 }
+
+
+/* nginx's own functions act on what a handler returns. */
+
+static ngx_int_t
+ngx_http_weir_decline(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    r->phase_handler++;
+
+    return ph->handler(r);
+}
+
+
+void
+ngx_http_weir_declines(ngx_cycle_t *cycle, ngx_http_handler_pt handler)
+{
+    ngx_http_phase_handler_t   *ph;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    for (ph = cmcf->phase_engine.handlers; ph->checker; ph++) {
+        if (ph->handler == handler) {
+            ph->checker = ngx_http_weir_decline;
+        }
+    }
+}

@@ -14,8 +14,6 @@
 #include "record/ngx_http_weir_record_private.h"
 
 
-static ngx_int_t ngx_http_weir_record_checker(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_weir_record_handler(ngx_http_request_t *r);
 static ngx_inline void ngx_http_weir_record_begin(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_begin_behind(ngx_http_request_t *r);
@@ -90,21 +88,6 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 /* Of this process. */
 static ngx_http_weir_record_ended_pt  ngx_http_weir_record_fresh_ended;
 static ngx_http_weir_record_ended_pt  ngx_http_weir_record_other_ended;
-
-
-/*
- * Calls one of the two handlers below, in place of nginx's function, which acts on
- * what a handler returns and takes longer than they do: they always decline.
- */
-
-static ngx_int_t
-ngx_http_weir_record_checker(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph)
-{
-    r->phase_handler++;
-
-    return ph->handler(r);
-}
 
 
 /*
@@ -621,8 +604,6 @@ ngx_http_weir_record_add_first(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_record_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_phase_handler_t          *ph;
-    ngx_http_core_main_conf_t         *cmcf;
     ngx_http_weir_record_main_conf_t  *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle,
@@ -638,16 +619,10 @@ ngx_http_weir_record_init_process(ngx_cycle_t *cycle)
     ngx_http_weir_clock_measure();
     ngx_http_weir_record_fresh.ended = 1;
 
-    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
-
-    for (ph = cmcf->phase_engine.handlers; ph->checker; ph++) {
-        if (ph->handler == ngx_http_weir_record_handler
-            || ph->handler == ngx_http_weir_record_phased_handler
-            || ph->handler == ngx_http_weir_record_content_handler)
-        {
-            ph->checker = ngx_http_weir_record_checker;
-        }
-    }
+    ngx_http_weir_declines(cycle, mcf->phases
+                                  ? ngx_http_weir_record_phased_handler
+                                  : ngx_http_weir_record_handler);
+    ngx_http_weir_declines(cycle, ngx_http_weir_record_content_handler);
 
     return ngx_http_weir_record_turn_begin(cycle);
 }

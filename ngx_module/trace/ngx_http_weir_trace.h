@@ -35,6 +35,7 @@
 #include <ngx_http.h>
 
 #include "common/trace/context.h"
+#include "common/trace/ids.h"
 #include "common/trace/sampling.h"
 #include "http/forward/ngx_http_weir_forward.h"
 
@@ -202,11 +203,25 @@ ngx_int_t ngx_http_weir_trace_read_mode(ngx_str_t *value, ngx_uint_t *mode,
  */
 ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find(ngx_http_request_t *r);
 
+/* context: that of this very request, main or not; NULL: it has none yet. */
+static ngx_inline ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find_own(
+    ngx_http_request_t *r);
+
+/* context: the same where the contexts of modules were cleared. */
+ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_restore(ngx_http_request_t *r);
+
 /*
- * context: the same, which is created if there is none.  NULL if the location
+ * context: as find, which is created if there is none.  NULL if the location
  * of the request has no weir_trace, or without memory.
  */
 ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get(ngx_http_request_t *r);
+
+/*
+ * context: the same for a main request.  If it is created, *place is so many bytes
+ * of the same allocation, for texts; NULL: it was there.
+ */
+ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_main(ngx_http_request_t *r,
+    size_t size, u_char **place);
 
 /*
  * context: begins the trace of a main request, into *ctx; drawn is the result
@@ -239,11 +254,12 @@ void ngx_http_weir_trace_refresh_begin(ngx_http_weir_trace_refresh_t *refresh,
 ngx_int_t ngx_http_weir_trace_content_handler(ngx_http_request_t *r);
 
 /*
- * inject: a new call, which is not in its context's list yet; NULL: weir_trace is
- * off for the request, or no memory.
+ * inject: a new call, which is not in its context's list yet; NULL: no memory, or
+ * ctx is NULL.
  */
-ngx_http_weir_trace_call_t *ngx_http_weir_trace_call_create(
-    ngx_http_request_t *r, ngx_http_weir_trace_loc_conf_t *tlcf);
+static ngx_inline ngx_http_weir_trace_call_t *ngx_http_weir_trace_call_create(
+    ngx_http_request_t *r, ngx_http_weir_trace_loc_conf_t *tlcf,
+    ngx_http_weir_trace_ctx_t *ctx);
 
 /*
  * inject: the request is made again from the same buffers, for another server;
@@ -274,6 +290,47 @@ void ngx_http_weir_trace_publish(ngx_http_request_t *r,
 
 /* publish: the process ends; ids that wait are dropped and counted. */
 void ngx_http_weir_trace_publish_exit(ngx_http_weir_trace_main_conf_t *tmcf);
+
+
+static ngx_inline ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_find_own(ngx_http_request_t *r)
+{
+    ngx_http_weir_trace_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_trace_module);
+
+    /* a redirect, or a filter that replaces the response, clears contexts */
+
+    return ctx || !(r->internal || r->filter_finalize)
+           ? ctx : ngx_http_weir_trace_restore(r);
+}
+
+
+static ngx_inline ngx_http_weir_trace_call_t *
+ngx_http_weir_trace_call_create(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx)
+{
+    ngx_http_weir_trace_call_t  *call;
+
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    call = ctx->calls ? ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t))
+                      : &ctx->first;
+    if (call == NULL) {
+        return NULL;
+    }
+
+    call->request = r;
+    call->ctx = ctx;
+    weir_trace_ids_span(call->first.id);
+    call->more = NULL;
+    call->upstream = NULL;
+    call->context = tlcf->context;
+
+    return call;
+}
 
 
 #endif /* _NGX_HTTP_WEIR_TRACE_H_INCLUDED_ */

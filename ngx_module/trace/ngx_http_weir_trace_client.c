@@ -15,24 +15,21 @@
 #include "trace/ngx_http_weir_trace_private.h"
 
 
-/* The texts of a client span's attributes. */
-typedef struct {
-    u_char                      url[NGX_HTTP_WEIR_TRACE_URL_MAX];
-    u_char                      number[NGX_INT_T_LEN];
-} ngx_http_weir_trace_room_t;
-
-
 static void ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call, ngx_uint_t last);
 static ngx_uint_t ngx_http_weir_trace_call_end(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call);
 static void ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept,
-    weir_span_t *span);
+    weir_frame_own_t *own);
 static void ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call,
     ngx_uint_t i, ngx_uint_t end, uint8_t *id);
 static void ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
-    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_span_t *span);
-static void ngx_http_weir_trace_try_key(ngx_http_weir_trace_call_t *call,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_frame_own_t *own);
+static void ngx_http_weir_trace_try_export(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_frame_own_t *own,
+    ngx_http_weir_trace_key_t *key);
+static ngx_inline void ngx_http_weir_trace_try_key(
+    ngx_http_weir_trace_kept_t *kept, ngx_http_weir_trace_call_t *call,
     ngx_uint_t i, ngx_http_weir_trace_key_t *key);
 static void ngx_http_weir_trace_try_outcome(ngx_http_weir_trace_call_t *call,
     ngx_uint_t i, ngx_http_weir_trace_attributes_t *attributes, u_char *number);
@@ -41,8 +38,11 @@ static ngx_uint_t ngx_http_weir_trace_try_has_failed(
 static void ngx_http_weir_trace_try_address(ngx_http_upstream_state_t *state,
     ngx_http_weir_trace_attributes_t *attributes);
 static void ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
-    ngx_http_upstream_state_t *state,
-    ngx_http_weir_trace_attributes_t *attributes, u_char *buf);
+    ngx_http_upstream_state_t *state, ngx_str_t *text, u_char *url);
+static ngx_inline ngx_str_t *ngx_http_weir_trace_try_uri(
+    ngx_http_weir_trace_call_t *call);
+static ngx_inline void ngx_http_weir_trace_try_url_framed(
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_frame_place_t *place);
 static char *ngx_http_weir_trace_try_error(ngx_http_upstream_state_t *state);
 static void ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_record_wait_t *wait);
@@ -98,19 +98,23 @@ static void
 ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call, ngx_uint_t last)
 {
+    uint8_t                     id[WEIR_SPAN_ID_LEN];
     uint64_t                    time;
     ngx_uint_t                  i;
-    weir_span_t                 span;
+    weir_frame_own_t            own;
     ngx_http_upstream_state_t  *state;
 
     state = call->request->upstream_states->elts;
     time = ngx_http_weir_trace_time(kept, call->start);
 
-    for (i = call->first.state; i < last; i++) {
-        ngx_http_weir_trace_child(kept->ctx, &span);
-        ngx_http_weir_trace_try_id(call, i, last, span.span_id);
+    own.trace_id = kept->ctx->context.trace_id;
+    own.span_id = id;
+    own.parent_id = kept->ctx->context.span_id;
 
-        span.start = ngx_min(time, kept->end);
+    for (i = call->first.state; i < last; i++) {
+        ngx_http_weir_trace_try_id(call, i, last, id);
+
+        own.start = ngx_min(time, kept->end);
 
         if (state[i].response_time == (ngx_msec_t) -1) {
             time = kept->end;
@@ -119,15 +123,15 @@ ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
             time += (uint64_t) state[i].response_time * 1000000;
         }
 
-        span.end = ngx_min(time, kept->end);
+        own.end = ngx_min(time, kept->end);
 
         if (i == last - 1 && call == kept->ctx->calls
             && call->request == kept->request)
         {
-            ngx_http_weir_trace_refine(kept, &span);
+            ngx_http_weir_trace_refine(kept, &own);
         }
 
-        ngx_http_weir_trace_try(kept, call, i, &span);
+        ngx_http_weir_trace_try(kept, call, i, &own);
     }
 }
 
@@ -138,7 +142,8 @@ ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
  */
 
 static void
-ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept, weir_span_t *span)
+ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept,
+    weir_frame_own_t *own)
 {
     uint64_t                 end;
     ngx_http_weir_record_t  *record;
@@ -152,8 +157,8 @@ ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept, weir_span_t *span)
     end = ngx_http_weir_trace_time(kept, record->tick
                                    - record->spent[NGX_HTTP_WEIR_PHASE_SEND]);
 
-    if (end > span->start) {
-        span->end = end;
+    if (end > own->start) {
+        own->end = end;
     }
 }
 
@@ -201,89 +206,122 @@ ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
 
 static void
 ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
-    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_span_t *span)
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_frame_own_t *own)
+{
+    char                       *span;
+    const weir_frame_t         *frame;
+    weir_frame_place_t          place;
+    ngx_http_weir_trace_key_t   key;
+
+    ngx_http_weir_trace_try_key(kept, call, i, &key);
+
+    frame = ngx_http_weir_trace_known(kept, &key);
+
+    span = frame ? ngx_http_weir_trace_framed_begin(kept, frame, own, &place)
+                 : NULL;
+
+    if (span) {
+        ngx_http_weir_trace_try_url_framed(call, i, &place);
+
+        if (ngx_http_weir_trace_framed_end(kept, span, &place)) {
+            return;
+        }
+    }
+
+    ngx_http_weir_trace_try_export(kept, call, i, own, &key);
+}
+
+
+/* The first span of a key, or one that shares nothing. */
+
+static weir_apart void
+ngx_http_weir_trace_try_export(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_frame_own_t *own,
+    ngx_http_weir_trace_key_t *key)
 {
     ngx_str_t                          text;
+    weir_span_t                        span;
     ngx_http_upstream_state_t         *state;
-    ngx_http_weir_trace_key_t          key;
-    ngx_http_weir_trace_room_t         room;
     ngx_http_weir_trace_method_t       method;
     ngx_http_weir_trace_attributes_t   attributes;
+    u_char                             url[NGX_HTTP_WEIR_TRACE_URL_MAX];
+    u_char                             number[NGX_INT_T_LEN];
 
     static ngx_str_t  http = ngx_string("HTTP");
 
     state = call->request->upstream_states->elts;
     state += i;
+
+    ngx_http_weir_trace_child(kept->ctx, &span);
+    ngx_memcpy(span.span_id, own->span_id, WEIR_SPAN_ID_LEN);
+    span.kind = WEIR_SPAN_CLIENT;
+    span.start = own->start;
+    span.end = own->end;
+
+    ngx_http_weir_trace_method(call->request, &method);
+    text = method.name.data[0] == '_' ? http : method.name;
+    span.name.data = (char *) text.data;
+    span.name.len = text.len;
+
     attributes.n = 0;
-
-    span->kind = WEIR_SPAN_CLIENT;
-    span->attributes.elts = attributes.elts;
-
-    ngx_http_weir_trace_try_key(call, i, &key);
-
-    if (!ngx_http_weir_trace_known(kept->request, &key, span)) {
-        ngx_http_weir_trace_method(call->request, &method);
-        text = method.name.data[0] == '_' ? http : method.name;
-        span->name.data = (char *) text.data;
-        span->name.len = text.len;
-
-        ngx_http_weir_trace_text(&attributes, "http.request.method",
-                                 &method.name, NGX_HTTP_WEIR_TRACE_TEXT_MAX);
-        ngx_http_weir_trace_try_address(state, &attributes);
-        ngx_http_weir_trace_try_outcome(call, i, &attributes, room.number);
-
-        span->attributes.n = attributes.n;
-        ngx_http_weir_trace_known_keep(kept->request, &key, span);
-
-        if (span->encoded.len) {
-            attributes.n = 0;
-        }
-    }
+    ngx_http_weir_trace_text(&attributes, "http.request.method", &method.name,
+                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+    ngx_http_weir_trace_try_address(state, &attributes);
+    ngx_http_weir_trace_try_outcome(call, i, &attributes, number);
 
     if (ngx_http_weir_trace_try_has_failed(state)) {
-        span->status = WEIR_SPAN_STATUS_ERROR;
+        span.status = WEIR_SPAN_STATUS_ERROR;
     }
 
-    ngx_http_weir_trace_try_url(call, state, &attributes, room.url);
-    span->attributes.n = attributes.n;
+    span.attributes.elts = attributes.elts;
+    span.attributes.n = attributes.n;
+    ngx_http_weir_trace_known_keep(kept->request, key, &span);
 
-    (void) ngx_http_weir_export_span(kept->request, span);
+    ngx_http_weir_trace_try_url(call, state, &text, url);
+
+    if (text.len) {
+        ngx_http_weir_trace_text(&attributes, "url.full", &text,
+                                 NGX_HTTP_WEIR_TRACE_URL_MAX);
+    }
+
+    span.attributes.n = attributes.n;
+
+    (void) ngx_http_weir_export_span(kept->request, &span);
 }
 
 
 /* First tries that were answered and did not fail have a key. */
 
-static void
-ngx_http_weir_trace_try_key(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
+static ngx_inline void
+ngx_http_weir_trace_try_key(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i,
     ngx_http_weir_trace_key_t *key)
 {
     ngx_uint_t                  method;
     ngx_http_upstream_state_t  *state;
 
-    key->number = 0;
-
     state = call->request->upstream_states->elts;
     state += i;
 
-    if (i > call->first.state || state->header_time == (ngx_msec_t) -1
-        || state->status == 0 || state->peer->len == 0
-        || ngx_http_weir_trace_try_has_failed(state))
-    {
+    method = ngx_http_weir_trace_method_number(call->request);
+
+    if (!ngx_http_weir_trace_key_begin(kept, key, WEIR_SPAN_CLIENT)) {
         return;
     }
 
-    method = ngx_http_weir_trace_method_number(call->request);
-
-    if (method == 0) {
+    if (method == 0 || i > call->first.state
+        || state->header_time == (ngx_msec_t) -1 || state->status == 0
+        || state->peer->len == 0 || ngx_http_weir_trace_try_has_failed(state))
+    {
+        key->number = 0;
         return;
     }
 
     /* a status that has not failed is less than 400 */
 
-    key->number = (uint64_t) WEIR_SPAN_CLIENT << 60
-                  | (uint64_t) method << 12 | state->status;
+    key->number |= (uint64_t) method << 12 | state->status;
     key->version = NULL;
-    key->cache_status = NULL;
+    key->cache = 0;
     key->text = *state->peer;
 
     /* servers often differ in their last digit */
@@ -384,50 +422,92 @@ ngx_http_weir_trace_try_address(ngx_http_upstream_state_t *state,
 }
 
 
-/* The URL as the server received it, with the server's own address. */
+/*
+ * The URL as the server received it, with the server's own address; written to url,
+ * which has NGX_HTTP_WEIR_TRACE_URL_MAX bytes.  text->len is 0 without one.
+ */
 
 static void
 ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
-    ngx_http_upstream_state_t *state,
-    ngx_http_weir_trace_attributes_t *attributes, u_char *buf)
+    ngx_http_upstream_state_t *state, ngx_str_t *text, u_char *url)
 {
-    u_char     *p, *last;
+    u_char     *p;
     size_t      len;
-    ngx_str_t   url, *schema, *uri;
+    ngx_str_t  *schema, *uri, whole;
 
     schema = &call->upstream->schema;
-    uri = call->upstream->uri.len ? &call->upstream->uri
-                                  : &call->request->unparsed_uri;
+    uri = ngx_http_weir_trace_try_uri(call);
     len = schema->len + state->peer->len + uri->len;
+
+    text->len = 0;
 
     if (uri->len == 0) {
         return;
     }
 
-    /* without a query there is nothing to redact */
+    whole.data = ngx_pnalloc(call->request->pool, len);
+    if (whole.data == NULL) {
+        return;
+    }
 
-    if (len > NGX_HTTP_WEIR_TRACE_URL_MAX || memchr(uri->data, '?', uri->len)) {
-        url.data = ngx_pnalloc(call->request->pool, len);
-        if (url.data == NULL) {
+    p = ngx_cpymem(whole.data, schema->data, schema->len);
+    p = ngx_cpymem(p, state->peer->data, state->peer->len);
+    ngx_memcpy(p, uri->data, uri->len);
+    whole.len = len;
+
+    text->len = ngx_http_weir_trace_redact(url, &whole);
+    text->data = url;
+}
+
+
+static ngx_inline ngx_str_t *
+ngx_http_weir_trace_try_uri(ngx_http_weir_trace_call_t *call)
+{
+    return call->upstream->uri.len ? &call->upstream->uri
+                                   : &call->request->unparsed_uri;
+}
+
+
+/* The same as an attribute; without a query there is nothing to redact. */
+
+static ngx_inline void
+ngx_http_weir_trace_try_url_framed(ngx_http_weir_trace_call_t *call,
+    ngx_uint_t i, weir_frame_place_t *place)
+{
+    char                       *p;
+    ngx_str_t                  *schema, *peer, *uri, text;
+    ngx_http_upstream_state_t  *state;
+    u_char                      url[NGX_HTTP_WEIR_TRACE_URL_MAX];
+
+    state = call->request->upstream_states->elts;
+    state += i;
+
+    schema = &call->upstream->schema;
+    peer = state->peer;
+    uri = ngx_http_weir_trace_try_uri(call);
+
+    if (uri->len && memchr(uri->data, '?', uri->len) == NULL) {
+        p = weir_frame_text_begin(place, WEIR_FRAME_NAME("url.full"),
+                                  sizeof("url.full") - 1,
+                                  schema->len + peer->len + uri->len);
+
+        if (p && weir_frame_ascii(p, (char *) schema->data, schema->len)
+            && weir_frame_ascii(p + schema->len, (char *) peer->data, peer->len)
+            && weir_frame_ascii(p + schema->len + peer->len,
+                                (char *) uri->data, uri->len))
+        {
+            place->p = p + schema->len + peer->len + uri->len;
             return;
         }
-
-    } else {
-        url.data = buf;
     }
 
-    p = ngx_cpymem(url.data, schema->data, schema->len);
-    p = ngx_cpymem(p, state->peer->data, state->peer->len);
-    last = ngx_cpymem(p, uri->data, uri->len);
-    url.len = last - url.data;
+    ngx_http_weir_trace_try_url(call, state, &text, url);
 
-    if (url.data != buf) {
-        url.len = ngx_http_weir_trace_redact(buf, &url);
-        url.data = buf;
+    if (text.len) {
+        weir_frame_text(place, "url.full",
+                        ngx_http_weir_trace_cut(&text,
+                                                NGX_HTTP_WEIR_TRACE_URL_MAX));
     }
-
-    ngx_http_weir_trace_text(attributes, "url.full", &url,
-                             NGX_HTTP_WEIR_TRACE_URL_MAX);
 }
 
 

@@ -19,16 +19,13 @@
 #include "trace/ngx_http_weir_trace.h"
 
 
-static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find_own(
-    ngx_http_request_t *r);
-static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_restore(
-    ngx_http_request_t *r);
-static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_main(
-    ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_trace_is_refresh(ngx_http_request_t *r);
 static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_refresh(
     ngx_http_request_t *r);
 static void ngx_http_weir_trace_cleanup(void *data);
+static ngx_inline ngx_int_t ngx_http_weir_trace_begin_new(
+    ngx_http_request_t *r, ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
+    ngx_http_weir_trace_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_trace_begin_received(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_trace_resolve(ngx_http_request_t *r,
@@ -65,23 +62,7 @@ ngx_http_weir_trace_find(ngx_http_request_t *r)
 }
 
 
-/* The context of this very request. */
-
-static ngx_inline ngx_http_weir_trace_ctx_t *
-ngx_http_weir_trace_find_own(ngx_http_request_t *r)
-{
-    ngx_http_weir_trace_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_trace_module);
-
-    /* a redirect, or a filter that replaces the response, clears contexts */
-
-    return ctx || !(r->internal || r->filter_finalize)
-           ? ctx : ngx_http_weir_trace_restore(r);
-}
-
-
-static ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_restore(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t         *cln;
@@ -109,7 +90,7 @@ ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_get(ngx_http_request_t *r)
 {
     if (r == r->main) {
-        return ngx_http_weir_trace_get_main(r);
+        return ngx_http_weir_trace_get_main(r, 0, NULL);
     }
 
     for ( /* void */ ; r != r->main; r = r->parent) {
@@ -119,16 +100,21 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
         }
     }
 
-    return ngx_http_weir_trace_get_main(r);
+    return ngx_http_weir_trace_get_main(r, 0, NULL);
 }
 
 
-static ngx_http_weir_trace_ctx_t *
-ngx_http_weir_trace_get_main(ngx_http_request_t *r)
+ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_get_main(ngx_http_request_t *r, size_t size,
+    u_char **place)
 {
     ngx_pool_cleanup_t              *cln;
     ngx_http_weir_trace_ctx_t       *ctx;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    if (size) {
+        *place = NULL;
+    }
 
     ctx = ngx_http_weir_trace_find_own(r);
     if (ctx) {
@@ -144,17 +130,21 @@ ngx_http_weir_trace_get_main(ngx_http_request_t *r)
     /* ngx_pool_cleanup_add() with one allocation */
 
     cln = ngx_palloc(r->pool, sizeof(ngx_pool_cleanup_t)
-                              + sizeof(ngx_http_weir_trace_ctx_t));
+                              + sizeof(ngx_http_weir_trace_ctx_t) + size);
     if (cln == NULL) {
         return NULL;
     }
 
     ctx = (ngx_http_weir_trace_ctx_t *) (cln + 1);
 
-    if (ngx_http_weir_trace_begin(r, tlcf, weir_trace_ids_draw(), ctx)
+    if (ngx_http_weir_trace_begin_new(r, tlcf, weir_trace_ids_draw(), ctx)
         != NGX_OK)
     {
         return NULL;
+    }
+
+    if (size) {
+        *place = (u_char *) (ctx + 1);
     }
 
     cln->handler = ngx_http_weir_trace_cleanup;
@@ -249,6 +239,15 @@ ngx_http_weir_trace_cleanup(void *data)
 
 ngx_int_t
 ngx_http_weir_trace_begin(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
+    ngx_http_weir_trace_ctx_t *ctx)
+{
+    return ngx_http_weir_trace_begin_new(r, tlcf, drawn, ctx);
+}
+
+
+static ngx_inline ngx_int_t
+ngx_http_weir_trace_begin_new(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
     ngx_http_weir_trace_ctx_t *ctx)
 {

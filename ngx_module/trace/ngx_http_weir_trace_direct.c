@@ -29,7 +29,7 @@ static ngx_http_upstream_init_peer_pt ngx_http_weir_trace_direct_find(
 static void ngx_http_weir_trace_direct_add(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf);
 static ngx_int_t ngx_http_weir_trace_direct_insert(ngx_http_request_t *r,
-    ngx_http_weir_trace_call_t *call);
+    ngx_http_weir_trace_call_t *call, u_char *text);
 static u_char *ngx_http_weir_trace_direct_lines(u_char *p,
     ngx_http_weir_trace_call_t *call);
 static ngx_uint_t ngx_http_weir_trace_direct_is_sent(ngx_http_request_t *r);
@@ -45,8 +45,9 @@ static ngx_str_t  ngx_http_weir_trace_direct_names[] = {
 };
 
 
-/* Bytes of a line beside name and value. */
-#define NGX_HTTP_WEIR_TRACE_DIRECT_LINE  (sizeof(": " CRLF) - 1)
+/* Bytes of both lines without the value of tracestate. */
+#define NGX_HTTP_WEIR_TRACE_DIRECT_LINES                                      \
+    (sizeof("traceparent: " CRLF "tracestate: " CRLF) - 1 + WEIR_CONTEXT_LEN)
 
 
 ngx_int_t
@@ -152,13 +153,33 @@ static void
 ngx_http_weir_trace_direct_add(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf)
 {
+    u_char                      *text;
+    size_t                       size;
+    ngx_buf_t                   *b;
+    ngx_http_weir_trace_ctx_t   *ctx;
     ngx_http_weir_trace_call_t  *call;
 
-    call = ngx_http_weir_trace_call_create(r, tlcf);
+    b = r->upstream->request_bufs->buf;
+    size = b->last - b->pos + tlcf->tracestate.len
+           + NGX_HTTP_WEIR_TRACE_DIRECT_LINES;
+    text = NULL;
 
-    if (call == NULL
-        || ngx_http_weir_trace_direct_insert(r, call) != NGX_OK)
-    {
+    ctx = r == r->main ? ngx_http_weir_trace_get_main(r, size, &text)
+                       : ngx_http_weir_trace_get(r);
+    call = ngx_http_weir_trace_call_create(r, tlcf, ctx);
+
+    if (call == NULL) {
+        return;
+    }
+
+    if (text == NULL || ctx->tracestate.len > tlcf->tracestate.len) {
+        text = ngx_pnalloc(r->pool, size + ctx->tracestate.len);
+        if (text == NULL) {
+            return;
+        }
+    }
+
+    if (ngx_http_weir_trace_direct_insert(r, call, text) != NGX_OK) {
         return;
     }
 
@@ -174,14 +195,17 @@ ngx_http_weir_trace_direct_add(ngx_http_request_t *r,
 }
 
 
-/* The lines follow the first one, which is Host if nothing else was configured. */
+/*
+ * Writes the request with the lines to text, which has room for them.  They follow
+ * the first one, which is Host if nothing else was configured.
+ */
 
 static ngx_int_t
 ngx_http_weir_trace_direct_insert(ngx_http_request_t *r,
-    ngx_http_weir_trace_call_t *call)
+    ngx_http_weir_trace_call_t *call, u_char *text)
 {
-    u_char     *p, *start, *rest;
-    size_t      len, state;
+    u_char     *p, *rest;
+    size_t      len;
     ngx_buf_t  *b;
 
     b = r->upstream->request_bufs->buf;
@@ -199,29 +223,20 @@ ngx_http_weir_trace_direct_insert(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    state = call->ctx->tracestate.len;
-
-    start = ngx_pnalloc(r->pool, len + state + WEIR_CONTEXT_LEN
-                                 + sizeof("traceparent" "tracestate")
-                                 + 2 * NGX_HTTP_WEIR_TRACE_DIRECT_LINE);
-    if (start == NULL) {
-        return NGX_ERROR;
-    }
-
     if (!ngx_http_weir_trace_direct_is_sent(r)) {
-        p = ngx_cpymem(start, b->pos, rest - b->pos);
+        p = ngx_cpymem(text, b->pos, rest - b->pos);
         p = ngx_http_weir_trace_direct_lines(p, call);
         p = ngx_cpymem(p, rest, b->last - rest);
 
     } else {
         rest = (u_char *) memchr(b->pos, LF, len) + 1;
-        p = ngx_cpymem(start, b->pos, rest - b->pos);
+        p = ngx_cpymem(text, b->pos, rest - b->pos);
         p = ngx_http_weir_trace_direct_lines(p, call);
         p = ngx_http_weir_trace_direct_rest(p, rest, b->last);
     }
 
-    b->start = start;
-    b->pos = start;
+    b->start = text;
+    b->pos = text;
     b->last = p;
     b->end = p;
 

@@ -45,7 +45,7 @@ ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
     }
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    ctx = ngx_http_weir_trace_find(r);
+    ctx = ngx_http_weir_trace_find_own(r);
 
     if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF && ctx == NULL) {
         return NGX_OK;
@@ -257,6 +257,7 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
     kept.request = r;
     kept.ctx = ctx;
     kept.record = ngx_http_weir_record(r);
+    kept.exporter = ngx_http_weir_export_exporter(r);
     kept.end = ngx_http_weir_unix_ns();
     kept.start = ((uint64_t) r->start_sec * 1000 + r->start_msec) * 1000000;
 
@@ -323,6 +324,7 @@ ngx_http_weir_trace_refresh_end(ngx_http_weir_trace_refresh_t *refresh)
     kept.request = r;
     kept.ctx = &refresh->ctx;
     kept.record = NULL;
+    kept.exporter = ngx_http_weir_export_exporter(r);
     kept.tick = refresh->end;
     kept.end = ngx_http_weir_unix_ns()
                - ngx_http_weir_clock_ns(now - refresh->end);

@@ -109,36 +109,6 @@ ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
 }
 
 
-ngx_http_weir_trace_call_t *
-ngx_http_weir_trace_call_create(ngx_http_request_t *r,
-    ngx_http_weir_trace_loc_conf_t *tlcf)
-{
-    ngx_http_weir_trace_ctx_t   *ctx;
-    ngx_http_weir_trace_call_t  *call;
-
-    ctx = ngx_http_weir_trace_get(r);
-
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    call = ctx->calls ? ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t))
-                      : &ctx->first;
-    if (call == NULL) {
-        return NULL;
-    }
-
-    call->request = r;
-    call->ctx = ctx;
-    weir_trace_ids_span(call->first.id);
-    call->more = NULL;
-    call->upstream = NULL;
-    call->context = tlcf->context;
-
-    return call;
-}
-
-
 /* Without memory, the request goes upstream with the client's context. */
 
 static void
@@ -148,7 +118,8 @@ ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    call = ngx_http_weir_trace_call_create(r, tlcf);
+    call = ngx_http_weir_trace_call_create(r, tlcf,
+                                           ngx_http_weir_trace_get(r));
 
     if (call == NULL) {
         return;

@@ -283,6 +283,8 @@ ngx_http_weir_trace_init_process(ngx_cycle_t *cycle)
                                                ngx_http_weir_trace_module);
 
     if (tmcf && tmcf->used) {
+        ngx_http_weir_declines(cycle, ngx_http_weir_trace_content_handler);
+
         tmcf->exports = ngx_http_weir_export_cycle_exporter(cycle) != NULL;
         tmcf->version = ngx_http_weir_trace_find_variable(cycle,
                                           &ngx_http_weir_trace_version);

@@ -4,7 +4,9 @@
 #define _NGX_HTTP_WEIR_TRACE_PRIVATE_H_INCLUDED_
 
 
+#include "common/trace/encode/frame.h"
 #include "common/trace/span.h"
+#include "export/ngx_http_weir_export.h"
 #include "http/ngx_http_weir_assert.h"
 #include "record/ngx_http_weir_record.h"
 #include "trace/ngx_http_weir_trace.h"
@@ -32,6 +34,7 @@ typedef struct {
     ngx_http_request_t         *request;
     ngx_http_weir_trace_ctx_t  *ctx;
     ngx_http_weir_record_t     *record;    /* NULL: none */
+    ngx_http_weir_exporter_t   *exporter;
     uint64_t                    start;
     uint64_t                    end;
     uint64_t                    tick;      /* ngx_http_weir_ticks() of the
@@ -60,34 +63,67 @@ typedef struct {
 typedef struct {
     uint64_t                    number;    /* 0: no key */
     const void                 *version;
-    const void                 *cache_status;
+    const void                 *tracestate;
+    ngx_uint_t                  cache;     /* ngx_http_weir_cache_status_e */
     ngx_str_t                   text;
     ngx_uint_t                  slot;      /* modulo the number of slots */
 } ngx_http_weir_trace_key_t;
 
+/* Slots of a location; a power of two. */
+#define NGX_HTTP_WEIR_TRACE_KNOWN  8
+
+
+struct ngx_http_weir_trace_known_s {
+    uint64_t                    number;    /* of the key; 0: nothing is known */
+    const void                 *version;
+    const void                 *tracestate;
+    ngx_uint_t                  cache;
+    size_t                      text_len;
+    u_char                      text[NGX_HTTP_WEIR_TRACE_KEY_MAX];
+    weir_frame_t                frame;
+};
+
 
 /*
- * known: true if spans with that key are known in r's location; the span gets
- * what they have in common.
+ * known: what all keys have of the trace; false if the span has no key, because its
+ * tracestate is the request's own.
  */
-ngx_uint_t ngx_http_weir_trace_known(ngx_http_request_t *r,
-    ngx_http_weir_trace_key_t *key, weir_span_t *span);
+static ngx_inline ngx_uint_t ngx_http_weir_trace_key_begin(
+    ngx_http_weir_trace_kept_t *kept, ngx_http_weir_trace_key_t *key,
+    weir_span_kind_t kind);
+
+/* known: the frame of spans with that key in the request's location, or NULL. */
+static ngx_inline const weir_frame_t *ngx_http_weir_trace_known(
+    ngx_http_weir_trace_kept_t *kept, ngx_http_weir_trace_key_t *key);
+
+/* known: true if the texts are the same. */
+static ngx_inline ngx_uint_t ngx_http_weir_trace_is_same(const u_char *a,
+    const u_char *b, size_t len);
+
+/* known: where the frame of spans with that key is, or may be; NULL: nowhere. */
+static ngx_inline ngx_http_weir_trace_known_t *ngx_http_weir_trace_known_slot(
+    ngx_http_request_t *r, ngx_http_weir_trace_key_t *key);
 
 /*
- * known: keeps what the span has in common with others of that key, which is
- * all of its name, kind and attributes.  Without room, span->encoded is not set.
+ * known: makes the frame of spans with that key, of a span with all that they have in
+ * common; if there is no room, they are not known.
  */
 void ngx_http_weir_trace_known_keep(ngx_http_request_t *r,
     ngx_http_weir_trace_key_t *key, weir_span_t *span);
 
+/*
+ * A span of a frame begins and ends where it is exported; attributes come between.
+ * Returns where it begins, NULL: there is no room.  End returns false if there was
+ * no room, and nothing was exported: another encoding is to be tried.
+ */
+static ngx_inline char *ngx_http_weir_trace_framed_begin(
+    ngx_http_weir_trace_kept_t *kept, const weir_frame_t *frame,
+    const weir_frame_own_t *own, weir_frame_place_t *place);
+static ngx_inline ngx_uint_t ngx_http_weir_trace_framed_end(
+    ngx_http_weir_trace_kept_t *kept, char *span, weir_frame_place_t *place);
+
 /* server: exports the server span; as ngx_http_weir_export_span(). */
 ngx_int_t ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
-
-/*
- * server: the number of the method that was sent, of the client or a subrequest;
- * 0: not known, or not that of r->method.
- */
-ngx_uint_t ngx_http_weir_trace_method_number(ngx_http_request_t *r);
 
 /* server: the method of the client's request, or of a subrequest. */
 void ngx_http_weir_trace_method(ngx_http_request_t *r,
@@ -139,6 +175,19 @@ ngx_http_weir_trace_is_tls(ngx_http_request_t *r)
 }
 
 
+/* The trace begins here. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_is_root(ngx_http_weir_trace_ctx_t *ctx)
+{
+    uint64_t  parent;
+
+    ngx_memcpy(&parent, ctx->parent_id, WEIR_SPAN_ID_LEN);
+
+    return parent == 0;
+}
+
+
 /* The status of the response, as $status; 0: none. */
 
 static ngx_inline ngx_uint_t
@@ -148,17 +197,36 @@ ngx_http_weir_trace_status(ngx_http_request_t *r)
 }
 
 
-/* A literal in an array that the encoder copies whole. */
-#define ngx_http_weir_trace_name(literal)                                     \
-    __extension__ ({                                                          \
-        static const char  array[WEIR_SPAN_NAME_ROOM] = literal;              \
-        array;                                                                \
-    })
+/*
+ * The number of the method that was sent, of the client or a subrequest; 0: not
+ * known, or not that of r->method.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_method_number(ngx_http_request_t *r)
+{
+    ngx_str_t  *line, *name;
+
+    line = &r->request_line;
+    name = &r->method_name;
+
+    /* HTTP/2 and HTTP/3 have the line as a copy */
+
+    if (r->method <= NGX_HTTP_UNKNOWN || r->method >= (1 << 28)
+        || (r == r->main && name->data != line->data
+            && (line->len <= name->len || line->data[name->len] != ' '
+                || ngx_memcmp(line->data, name->data, name->len) != 0)))
+    {
+        return 0;
+    }
+
+    return r->method;
+}
 
 
 static ngx_inline weir_attribute_t *
 ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
-    const char *name, size_t len)
+    const char *name)
 {
     weir_attribute_t  *a;
 
@@ -166,8 +234,6 @@ ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
 
     a = &attributes->elts[attributes->n++];
     a->name = name;
-    a->name_len = len;
-    a->name_room = WEIR_SPAN_NAME_ROOM;
 
     return a;
 }
@@ -190,20 +256,148 @@ ngx_http_weir_trace_add_number(weir_attribute_t *a, int64_t number)
 }
 
 
-/* The text is not copied, and is cut to max bytes; name is a literal. */
+/* The text is not copied, and is cut to max bytes. */
 #define ngx_http_weir_trace_text(attributes, name, text, max)                 \
     ngx_http_weir_trace_add_text(                                             \
-        ngx_http_weir_trace_attribute(attributes,                             \
-                                      ngx_http_weir_trace_name(name),         \
-                                      sizeof(name) - 1),                      \
-        text, max)
+        ngx_http_weir_trace_attribute(attributes, name), text, max)
 
 #define ngx_http_weir_trace_number(attributes, name, number)                  \
     ngx_http_weir_trace_add_number(                                           \
-        ngx_http_weir_trace_attribute(attributes,                             \
-                                      ngx_http_weir_trace_name(name),         \
-                                      sizeof(name) - 1),                      \
-        number)
+        ngx_http_weir_trace_attribute(attributes, name), number)
+
+
+static ngx_inline weir_str_t
+ngx_http_weir_trace_cut(ngx_str_t *text, size_t max)
+{
+    weir_str_t  cut;
+
+    cut.data = (char *) text->data;
+    cut.len = ngx_min(text->len, max);
+
+    return cut;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_key_begin(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_key_t *key, weir_span_kind_t kind)
+{
+    ngx_http_weir_trace_ctx_t       *ctx;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    ctx = kept->ctx;
+    tlcf = ngx_http_get_module_loc_conf(kept->request,
+                                        ngx_http_weir_trace_module);
+
+    key->number = 0;
+    key->tracestate = ctx->tracestate.len ? ctx->tracestate.data : NULL;
+
+    if (key->tracestate && key->tracestate != tlcf->tracestate.data) {
+        return 0;
+    }
+
+    key->number = (uint64_t) kind << 60 | (uint64_t) ctx->context.flags << 56;
+
+    return 1;
+}
+
+
+/* NULL: nothing can be kept for this request. */
+
+static ngx_inline ngx_http_weir_trace_known_t *
+ngx_http_weir_trace_known_slot(ngx_http_request_t *r,
+    ngx_http_weir_trace_key_t *key)
+{
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+
+    if (key->number == 0 || key->text.len > NGX_HTTP_WEIR_TRACE_KEY_MAX
+        || tlcf->known == NULL)
+    {
+        return NULL;
+    }
+
+    return &tlcf->known[key->slot & (NGX_HTTP_WEIR_TRACE_KNOWN - 1)];
+}
+
+
+static ngx_inline const weir_frame_t *
+ngx_http_weir_trace_known(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_key_t *key)
+{
+    ngx_http_weir_trace_known_t  *known;
+
+    known = ngx_http_weir_trace_known_slot(kept->request, key);
+
+    return known && known->number == key->number
+           && known->version == key->version
+           && known->tracestate == key->tracestate
+           && known->cache == key->cache
+           && known->text_len == key->text.len
+           && ngx_http_weir_trace_is_same(known->text, key->text.data,
+                                          key->text.len)
+           ? &known->frame : NULL;
+}
+
+
+/* Words may overlap; most texts are a few words. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_is_same(const u_char *a, const u_char *b, size_t len)
+{
+    size_t  i;
+
+    if (len < 8) {
+        return ngx_memcmp(a, b, len) == 0;
+    }
+
+    for (i = 0; i + 8 < len; i += 8) {
+        if (weir_get64(a + i) != weir_get64(b + i)) {
+            return 0;
+        }
+    }
+
+    return weir_get64(a + len - 8) == weir_get64(b + len - 8);
+}
+
+
+static ngx_inline char *
+ngx_http_weir_trace_framed_begin(ngx_http_weir_trace_kept_t *kept,
+    const weir_frame_t *frame, const weir_frame_own_t *own,
+    weir_frame_place_t *place)
+{
+    char    *span;
+    size_t   room;
+
+    span = ngx_http_weir_export_begin(kept->exporter, &room);
+
+    if (span == NULL) {
+        return NULL;
+    }
+
+    ngx_http_weir_assert(room >= WEIR_FRAME_ROOM);
+
+    place->p = weir_frame_begin(span, frame, own);
+    place->end = span + room;
+
+    return span;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_framed_end(ngx_http_weir_trace_kept_t *kept, char *span,
+    weir_frame_place_t *place)
+{
+    if (place->p == NULL) {
+        return 0;
+    }
+
+    weir_frame_end(span, place->p);
+    ngx_http_weir_export_end(kept->exporter, span, place->p - span);
+
+    return 1;
+}
 
 
 /*
@@ -222,7 +416,6 @@ ngx_http_weir_trace_child(ngx_http_weir_trace_ctx_t *ctx, weir_span_t *span)
     span->flags = ctx->context.flags;
     span->tracestate.data = (char *) ctx->tracestate.data;
     span->tracestate.len = ctx->tracestate.len;
-    span->encoded.len = 0;
     span->attributes.n = 0;
     span->event_count = 0;
     span->link_count = 0;

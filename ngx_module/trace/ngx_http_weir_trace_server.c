@@ -7,13 +7,16 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/ngx_http_weir_cache.h"
+#include "common/hint.h"
 #include "export/ngx_http_weir_export.h"
 #include "http/ngx_http_weir.h"
 #include "http/route/ngx_http_weir_route.h"
 #include "trace/ngx_http_weir_trace_private.h"
+#include "version/ngx_http_weir_version.h"
 
 
-/* What the response was, in attributes and in the key of known spans. */
+/* What the response was. */
 typedef struct {
     ngx_uint_t                  status;    /* 0: none */
     ngx_str_t                   version;   /* of an API; len 0: none */
@@ -21,17 +24,17 @@ typedef struct {
 } ngx_http_weir_trace_shown_t;
 
 
-static ngx_int_t ngx_http_weir_trace_server_new(
-    ngx_http_weir_trace_kept_t *kept, weir_span_t *span,
-    ngx_http_weir_trace_attributes_t *attributes,
-    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key);
+static void ngx_http_weir_trace_server_key(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_key_t *key);
+static ngx_uint_t ngx_http_weir_trace_server_framed(
+    ngx_http_weir_trace_kept_t *kept, const weir_frame_t *frame);
 static ngx_int_t ngx_http_weir_trace_server_export(
-    ngx_http_weir_trace_kept_t *kept, weir_span_t *span,
-    ngx_http_weir_trace_attributes_t *attributes);
+    ngx_http_weir_trace_kept_t *kept, ngx_http_weir_trace_key_t *key);
+static ngx_inline void ngx_http_weir_trace_server_path(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_str_t *query, u_char *buf);
+static ngx_inline off_t ngx_http_weir_trace_server_sent(ngx_http_request_t *r);
 static void ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
     ngx_http_weir_trace_shown_t *shown);
-static void ngx_http_weir_trace_server_key(ngx_http_request_t *r,
-    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key);
 static void ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query);
 static size_t ngx_http_weir_trace_server_target(ngx_http_request_t *r,
@@ -70,10 +73,152 @@ static ngx_str_t  ngx_http_weir_trace_methods[] = {
 ngx_int_t
 ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 {
-    weir_span_t                        span;
-    ngx_http_weir_trace_key_t          key;
-    ngx_http_weir_trace_shown_t        shown;
-    ngx_http_weir_trace_attributes_t   attributes;
+    const weir_frame_t         *frame;
+    ngx_http_weir_trace_key_t   key;
+
+    ngx_http_weir_trace_server_key(kept, &key);
+
+    if (!(kept->record && kept->record->events)) {
+        frame = ngx_http_weir_trace_known(kept, &key);
+
+        if (frame && ngx_http_weir_trace_server_framed(kept, frame)) {
+            return NGX_OK;
+        }
+    }
+
+    return ngx_http_weir_trace_server_export(kept, &key);
+}
+
+
+/*
+ * The host is read from the header Host, unless the request line has another
+ * one, which is rare.
+ */
+
+static ngx_inline void
+ngx_http_weir_trace_server_key(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_key_t *key)
+{
+    ngx_str_t                   version;
+    ngx_uint_t                  method, status;
+    ngx_http_request_t         *r;
+    ngx_http_weir_loc_conf_t   *wlcf;
+    ngx_http_weir_cache_ctx_t  *cache;
+
+    r = kept->request;
+    status = ngx_http_weir_trace_status(r);
+    method = ngx_http_weir_trace_method_number(r);
+
+    if (!ngx_http_weir_trace_key_begin(kept, key, WEIR_SPAN_SERVER)) {
+        return;
+    }
+
+    if (method == 0 || r->headers_in.host == NULL
+        || r->headers_in.server.data != r->headers_in.host->value.data
+        || r->headers_in.server.len > NGX_HTTP_WEIR_TRACE_KEY_MAX
+        || r->http_protocol.len != sizeof("HTTP/1.1") - 1
+        || status > NGX_HTTP_WEIR_TRACE_STATUS_MAX)
+    {
+        key->number = 0;
+        return;
+    }
+
+    key->number |= (uint64_t) ngx_http_weir_trace_is_tls(r) << 59
+                   | (uint64_t) ngx_http_weir_trace_is_root(kept->ctx) << 58
+                   | (uint64_t) r->headers_in.server.len << 48
+                   | (uint64_t) (r->http_protocol.data[5] & 15) << 44
+                   | (uint64_t) (r->http_protocol.data[7] & 15) << 40
+                   | (uint64_t) method << 12 | status;
+
+    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    key->version = NULL;
+    key->cache = cache ? cache->status : 0;
+    key->text = r->headers_in.host->value;
+    key->slot = status + key->cache;
+
+    if (wlcf->versions && ngx_http_weir_version_get(r, &version) == NGX_OK) {
+        key->version = version.data;
+    }
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_server_framed(ngx_http_weir_trace_kept_t *kept,
+    const weir_frame_t *frame)
+{
+    char                *span;
+    off_t                sent;
+    ngx_str_t            path, query;
+    weir_frame_own_t     own;
+    weir_frame_place_t   place;
+    ngx_http_request_t  *r;
+    u_char               buf[NGX_HTTP_WEIR_TRACE_URL_MAX];
+
+    r = kept->request;
+
+    own.trace_id = kept->ctx->context.trace_id;
+    own.span_id = kept->ctx->context.span_id;
+    own.parent_id = ngx_http_weir_trace_is_root(kept->ctx)
+                    ? NULL : kept->ctx->parent_id;
+    own.start = kept->start;
+    own.end = kept->end;
+
+    span = ngx_http_weir_trace_framed_begin(kept, frame, &own, &place);
+
+    if (span == NULL) {
+        return 0;
+    }
+
+    ngx_http_weir_trace_server_path(r, &path, &query, buf);
+
+    if (query.data) {
+        weir_frame_text(&place, "url.query",
+                        ngx_http_weir_trace_cut(&query,
+                                                NGX_HTTP_WEIR_TRACE_URL_MAX));
+    }
+
+    if (path.len) {
+        weir_frame_text(&place, "url.path",
+                        ngx_http_weir_trace_cut(&path,
+                                                NGX_HTTP_WEIR_TRACE_URL_MAX));
+    }
+
+    weir_frame_text(&place, "client.address",
+                    ngx_http_weir_trace_cut(&r->connection->addr_text,
+                                            NGX_HTTP_WEIR_TRACE_TEXT_MAX));
+
+    if (r->headers_in.user_agent) {
+        weir_frame_text(&place, "user_agent.original",
+                        ngx_http_weir_trace_cut(
+                                           &r->headers_in.user_agent->value,
+                                           NGX_HTTP_WEIR_TRACE_TEXT_MAX));
+    }
+
+    sent = ngx_http_weir_trace_server_sent(r);
+
+    if (sent >= 0) {
+        weir_frame_number(&place, "http.response.body.size", sent);
+    }
+
+    return ngx_http_weir_trace_framed_end(kept, span, &place);
+}
+
+
+/* The first span of a key, or one that shares nothing. */
+
+static weir_apart ngx_int_t
+ngx_http_weir_trace_server_export(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_key_t *key)
+{
+    weir_span_t                       span;
+    weir_span_event_t                 events[NGX_HTTP_WEIR_RECORD_EVENTS];
+    ngx_http_weir_trace_shown_t       shown;
+    ngx_http_weir_trace_attributes_t  attributes;
+    u_char                            number[NGX_INT_T_LEN];
+    u_char                            name[NGX_HTTP_WEIR_ROUTE_MAX + 16];
+    u_char                            query[NGX_HTTP_WEIR_TRACE_URL_MAX];
 
     ngx_http_weir_trace_child(kept->ctx, &span);
 
@@ -85,71 +230,32 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
     span.end = kept->end;
 
     attributes.n = 0;
-    span.attributes.elts = attributes.elts;
-
     ngx_http_weir_trace_server_shown(kept->request, &shown);
-    ngx_http_weir_trace_server_key(kept->request, &shown, &key);
 
     span.status = shown.status < NGX_HTTP_INTERNAL_SERVER_ERROR
                   ? WEIR_SPAN_STATUS_UNSET : WEIR_SPAN_STATUS_ERROR;
+    span.name.data = (char *) name;
+    span.name.len = ngx_http_weir_trace_server_target(kept->request,
+                                                      &attributes, name);
+    ngx_http_weir_trace_server_outcome(&shown, &attributes, number);
 
-    if (ngx_http_weir_trace_known(kept->request, &key, &span)) {
-        return ngx_http_weir_trace_server_export(kept, &span, &attributes);
-    }
+    span.attributes.elts = attributes.elts;
+    span.attributes.n = attributes.n;
+    ngx_http_weir_trace_known_keep(kept->request, key, &span);
 
-    return ngx_http_weir_trace_server_new(kept, &span, &attributes, &shown,
-                                          &key);
-}
-
-
-/* The first span of a key, or one that shares nothing. */
-
-static ngx_int_t
-ngx_http_weir_trace_server_new(ngx_http_weir_trace_kept_t *kept,
-    weir_span_t *span, ngx_http_weir_trace_attributes_t *attributes,
-    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key)
-{
-    u_char  number[NGX_INT_T_LEN], name[NGX_HTTP_WEIR_ROUTE_MAX + 16];
-
-    span->name.data = (char *) name;
-    span->name.len = ngx_http_weir_trace_server_target(kept->request,
-                                                       attributes, name);
-    ngx_http_weir_trace_server_outcome(shown, attributes, number);
-
-    span->attributes.n = attributes->n;
-    ngx_http_weir_trace_known_keep(kept->request, key, span);
-
-    if (span->encoded.len) {
-        attributes->n = 0;
-    }
-
-    return ngx_http_weir_trace_server_export(kept, span, attributes);
-}
-
-
-/* Adds what the request has for itself. */
-
-static ngx_int_t
-ngx_http_weir_trace_server_export(ngx_http_weir_trace_kept_t *kept,
-    weir_span_t *span, ngx_http_weir_trace_attributes_t *attributes)
-{
-    weir_span_event_t  events[NGX_HTTP_WEIR_RECORD_EVENTS];
-    u_char             query[NGX_HTTP_WEIR_TRACE_URL_MAX];
-
-    ngx_http_weir_trace_server_request(kept->request, attributes, query);
+    ngx_http_weir_trace_server_request(kept->request, &attributes, query);
+    span.attributes.n = attributes.n;
 
     if (kept->record && kept->record->events) {
-        span->events = events;
-        span->event_count = ngx_http_weir_trace_server_events(kept, events);
+        span.events = events;
+        span.event_count = ngx_http_weir_trace_server_events(kept, events);
     }
 
-    span->attributes.n = attributes->n;
-
-    return ngx_http_weir_export_span(kept->request, span);
+    return ngx_http_weir_export_span(kept->request, &span);
 }
 
 
-static ngx_inline void
+static void
 ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
     ngx_http_weir_trace_shown_t *shown)
 {
@@ -162,49 +268,6 @@ ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
     ngx_http_weir_trace_server_variable(r, tmcf->version, &shown->version);
     ngx_http_weir_trace_server_variable(r, tmcf->cache_status,
                                         &shown->cache_status);
-}
-
-
-/*
- * The host is read from the header Host, unless the request line has another
- * one, which is rare.
- */
-
-static ngx_inline void
-ngx_http_weir_trace_server_key(ngx_http_request_t *r,
-    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key)
-{
-    ngx_uint_t  method;
-
-    key->number = 0;
-
-    if (r->headers_in.host == NULL
-        || r->headers_in.server.data != r->headers_in.host->value.data
-        || r->headers_in.server.len > NGX_HTTP_WEIR_TRACE_KEY_MAX
-        || r->http_protocol.len != sizeof("HTTP/1.1") - 1
-        || shown->status > NGX_HTTP_WEIR_TRACE_STATUS_MAX)
-    {
-        return;
-    }
-
-    method = ngx_http_weir_trace_method_number(r);
-
-    if (method == 0) {
-        return;
-    }
-
-    key->number = (uint64_t) WEIR_SPAN_SERVER << 60
-                  | (uint64_t) ngx_http_weir_trace_is_tls(r) << 59
-                  | (uint64_t) r->headers_in.server.len << 48
-                  | (uint64_t) (r->http_protocol.data[5] & 15) << 44
-                  | (uint64_t) (r->http_protocol.data[7] & 15) << 40
-                  | (uint64_t) method << 12 | shown->status;
-
-    key->version = shown->version.len ? shown->version.data : NULL;
-    key->cache_status = shown->cache_status.len ? shown->cache_status.data
-                                                : NULL;
-    key->text = r->headers_in.host->value;
-    key->slot = shown->status + shown->cache_status.len;
 }
 
 
@@ -323,28 +386,6 @@ ngx_http_weir_trace_method_sent(ngx_http_request_t *r, ngx_str_t *sent)
 }
 
 
-ngx_uint_t
-ngx_http_weir_trace_method_number(ngx_http_request_t *r)
-{
-    ngx_str_t  *line, *name;
-
-    line = &r->request_line;
-    name = &r->method_name;
-
-    /* HTTP/2 and HTTP/3 have the line as a copy */
-
-    if (r->method <= NGX_HTTP_UNKNOWN || r->method >= (1 << 28)
-        || (r == r->main && name->data != line->data
-            && (line->len <= name->len || line->data[name->len] != ' '
-                || ngx_memcmp(line->data, name->data, name->len) != 0)))
-    {
-        return 0;
-    }
-
-    return r->method;
-}
-
-
 void
 ngx_http_weir_trace_method(ngx_http_request_t *r,
     ngx_http_weir_trace_method_t *method)
@@ -368,32 +409,23 @@ ngx_http_weir_trace_method(ngx_http_request_t *r,
 }
 
 
-/* What most requests have for themselves. */
+/* What requests have for themselves; the frame has these attributes, too. */
 
 static void
 ngx_http_weir_trace_server_request(ngx_http_request_t *r,
-    ngx_http_weir_trace_attributes_t *attributes, u_char *query)
+    ngx_http_weir_trace_attributes_t *attributes, u_char *buf)
 {
-    off_t       sent;
-    u_char     *p;
-    ngx_str_t   path, text;
+    off_t      sent;
+    ngx_str_t  path, query;
 
-    path = r->unparsed_uri;
+    ngx_http_weir_trace_server_path(r, &path, &query, buf);
+
+    if (query.data) {
+        ngx_http_weir_trace_text(attributes, "url.query", &query,
+                                 NGX_HTTP_WEIR_TRACE_URL_MAX);
+    }
 
     if (path.len) {
-        p = memchr(path.data, '?', path.len);
-
-        if (p) {
-            text.data = p + 1;
-            text.len = path.data + path.len - text.data;
-            path.len = p - path.data;
-
-            text.len = ngx_http_weir_trace_redact(query, &text);
-            text.data = query;
-            ngx_http_weir_trace_text(attributes, "url.query", &text,
-                                     NGX_HTTP_WEIR_TRACE_URL_MAX);
-        }
-
         ngx_http_weir_trace_text(attributes, "url.path", &path,
                                  NGX_HTTP_WEIR_TRACE_URL_MAX);
     }
@@ -408,12 +440,53 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
                                  NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     }
 
-    sent = r->connection->sent - r->header_size;
+    sent = ngx_http_weir_trace_server_sent(r);
 
-    if (r->header_sent && sent >= 0) {
+    if (sent >= 0) {
         ngx_http_weir_trace_number(attributes, "http.response.body.size",
                                    sent);
     }
+}
+
+
+/*
+ * Path and query as they were received; query->data is NULL without one, and else
+ * buf, which has NGX_HTTP_WEIR_TRACE_URL_MAX bytes.  nginx has seen the question
+ * mark, but not behind "#".
+ */
+
+static ngx_inline void
+ngx_http_weir_trace_server_path(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_str_t *query, u_char *buf)
+{
+    u_char  *p;
+
+    *path = r->unparsed_uri;
+    query->data = NULL;
+
+    if (path->len == 0 || (r->args_start == NULL && !r->complex_uri)) {
+        return;
+    }
+
+    p = memchr(path->data, '?', path->len);
+
+    if (p) {
+        query->data = p + 1;
+        query->len = path->data + path->len - query->data;
+        path->len = p - path->data;
+
+        query->len = ngx_http_weir_trace_redact(buf, query);
+        query->data = buf;
+    }
+}
+
+
+/* Bytes of the response's body; less than 0: not known. */
+
+static ngx_inline off_t
+ngx_http_weir_trace_server_sent(ngx_http_request_t *r)
+{
+    return r->header_sent ? r->connection->sent - (off_t) r->header_size : -1;
 }
 
 

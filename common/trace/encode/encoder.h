@@ -12,8 +12,6 @@
 typedef struct {
     const char *media_type;
     void (*encode)(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource);
-    /* see weir_span_common(); NULL: none */
-    void (*common)(weir_out_t *out, const weir_span_t *span);
     void (*head)(weir_out_t *out, const weir_span_resource_t *resource, size_t spans_len);
     weir_str_t separator;
     weir_str_t tail;

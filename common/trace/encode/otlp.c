@@ -58,11 +58,6 @@ static char *write_texts(char *p, const weir_attribute_t *a)
     return p;
 }
 
-static inline size_t name_len(const weir_attribute_t *a)
-{
-    return a->name_len != 0 ? a->name_len : strlen(a->name);
-}
-
 /* The length of the AnyValue; *inner is the length of what its field contains. */
 static inline size_t value_len(const weir_attribute_t *a, size_t *inner)
 {
@@ -106,112 +101,9 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
     }
 }
 
-/* Such an attribute has no length of more than one byte. */
-#define SHORT_MAX 100
-
-/* What it takes beside its name and text, at most: a negative number takes ten bytes. */
-#define SHORT_HEAD 17
-
-/* A word of 16 bytes, of which a processor has registers. */
-typedef uint64_t wide_t __attribute__((vector_size(16)));
-
-/*
- * Copies a short text without a call, by words that may overlap. False if the text is not ASCII.
- */
-static inline __attribute__((always_inline)) bool copy_ascii(char *p, const char *text, size_t len)
+static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a)
 {
-    wide_t wide, last_wide;
-    uint64_t word, last;
-    uint32_t half, rest = 0;
-
-    if (len >= sizeof(wide)) {
-        memcpy(&last_wide, text + len - sizeof(wide), sizeof(wide));
-        memcpy(p + len - sizeof(wide), &last_wide, sizeof(wide));
-        for (size_t i = 0; i + sizeof(wide) < len; i += sizeof(wide)) {
-            memcpy(&wide, text + i, sizeof(wide));
-            memcpy(p + i, &wide, sizeof(wide));
-            last_wide |= wide;
-        }
-        return ((last_wide[0] | last_wide[1]) & WEIR_OUT_HIGH) == 0;
-    }
-
-    if (len >= sizeof(word)) {
-        memcpy(&word, text, sizeof(word));
-        memcpy(&last, text + len - sizeof(last), sizeof(last));
-        memcpy(p, &word, sizeof(word));
-        memcpy(p + len - sizeof(last), &last, sizeof(last));
-        return ((word | last) & WEIR_OUT_HIGH) == 0;
-    }
-
-    if (len >= sizeof(half)) {
-        memcpy(&half, text, sizeof(half));
-        memcpy(&rest, text + len - sizeof(rest), sizeof(rest));
-        memcpy(p, &half, sizeof(half));
-        memcpy(p + len - sizeof(rest), &rest, sizeof(rest));
-        return ((half | rest) & (uint32_t)WEIR_OUT_HIGH) == 0;
-    }
-
-    for (size_t i = 0; i < len; i++) {
-        rest |= (unsigned char)text[i];
-        p[i] = text[i];
-    }
-
-    return (rest & 0x80) == 0;
-}
-
-/* Two fields with lengths of one byte, the second at the beginning of the first. */
-static inline char *write_two(char *p, uint8_t outer, size_t outer_len, uint8_t inner,
-                              size_t inner_len)
-{
-    weir_put32(p, (uint32_t)(outer | outer_len << 8 | (size_t)inner << 16 | inner_len << 24));
-
-    return p + 4;
-}
-
-/* The name of a short attribute whose value takes so many bytes with its tag and length. */
-static inline char *write_short_name(char *p, uint8_t tag, const weir_attribute_t *a, size_t name,
-                                     size_t value)
-{
-    p = write_two(p, tag, 2 + name + value, WEIR_PB_TAG(1, WEIR_PB_BYTES), name);
-    if (a->name_room >= WEIR_SPAN_NAME_ROOM)
-        memcpy(p, a->name, WEIR_SPAN_NAME_ROOM); /* what is too much is written over */
-    else
-        memcpy(p, a->name, name);
-
-    return p + name;
-}
-
-/*
- * A short text in ASCII or a number, as most attributes are. Returns the place behind it, or NULL
- * if it is another one; what was written is then of no use.
- */
-static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a)
-{
-    size_t name = name_len(a), len = a->value.text.len;
-
-    if (a->type == WEIR_ATTRIBUTE_TEXT && name + len <= SHORT_MAX) {
-        p = write_short_name(p, tag, a, name, len + 4);
-        p = write_two(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), len + 2, WEIR_PB_TAG(1, WEIR_PB_BYTES),
-                      len);
-        return copy_ascii(p, a->value.text.data, len) ? p + len : NULL;
-    }
-
-    if (a->type == WEIR_ATTRIBUTE_NUMBER && name <= SHORT_MAX) {
-        len = weir_pb_varint_len((uint64_t)a->value.number);
-        p = write_short_name(p, tag, a, name, len + 3);
-        *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
-        *p++ = (char)(len + 1);
-        *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
-        return weir_pb_write_varint(p, (uint64_t)a->value.number);
-    }
-
-    return NULL;
-}
-
-static __attribute__((noinline)) void put_attribute(weir_out_t *out, uint8_t tag,
-                                                    const weir_attribute_t *a, size_t name)
-{
-    size_t inner = 0, value = value_len(a, &inner),
+    size_t inner = 0, value = value_len(a, &inner), name = strlen(a->name),
            len = weir_pb_field_len(name) + weir_pb_field_len(value);
     char *p;
 
@@ -230,30 +122,15 @@ static __attribute__((noinline)) void put_attribute(weir_out_t *out, uint8_t tag
     out->len = (size_t)(p - out->buf);
 }
 
-/*
- * Most of a span's bytes are attributes, and most of them are short: there is one check for room
- * for all. Behind one that is not short, room is checked again.
- */
 static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
 {
-    const weir_attribute_t *a = attributes->elts, *end = a + attributes->n;
-    char *p, *next;
+    for (size_t i = 0; i < attributes->n; i++)
+        put_attribute(out, tag, &attributes->elts[i]);
+}
 
-    while (a < end) {
-        if (out->len + (size_t)(end - a) * (SHORT_MAX + SHORT_HEAD) <= out->cap) {
-            assert(out->buf != NULL);
-            for (p = out->buf + out->len; a < end; a++, p = next) {
-                next = write_short(p, tag, a);
-                if (next == NULL)
-                    break;
-            }
-            out->len = (size_t)(p - out->buf);
-        }
-        if (a < end) {
-            put_attribute(out, tag, a, name_len(a));
-            a++;
-        }
-    }
+void weir_otlp_put_attribute(weir_out_t *out, const weir_attribute_t *attribute)
+{
+    put_attribute(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), attribute);
 }
 
 /* --- spans ----------------------------------------------------------------------------------- */
@@ -333,17 +210,17 @@ static inline bool is_root(const weir_span_t *span)
 }
 
 /*
- * The span's tag, room for its length, what identifies it, its times and what was encoded before,
- * with one check for room for all. Returns where the message begins.
+ * The span's tag, room for its length, what identifies it and its times, with one check for room
+ * for all. Their places are known to frame.h, so what not all spans have comes last. Returns where
+ * the message begins.
  */
 static size_t put_head(weir_out_t *out, const weir_span_t *span)
 {
     bool root = is_root(span);
     size_t start = out->len + 1 + WEIR_PB_LENGTH_ROOM,
            state = span->tracestate.len != 0 ? weir_out_text_len(span->tracestate) : 0,
-           len = (2 + WEIR_TRACE_ID_LEN) + (2 + WEIR_SPAN_ID_LEN) +
-                 (state != 0 ? weir_pb_field_len(state) : 0) + (root ? 0 : 2 + WEIR_SPAN_ID_LEN) +
-                 2 * (1 + sizeof(uint64_t)) + span->encoded.len;
+           len = (2 + WEIR_TRACE_ID_LEN) + (2 + WEIR_SPAN_ID_LEN) + 2 * (1 + sizeof(uint64_t)) +
+                 (root ? 0 : 2 + WEIR_SPAN_ID_LEN) + (state != 0 ? weir_pb_field_len(state) : 0);
     char *p = out->buf + out->len;
 
     out->len = start + len;
@@ -357,24 +234,14 @@ static size_t put_head(weir_out_t *out, const weir_span_t *span)
     p = write_id(p + 1 + WEIR_PB_LENGTH_ROOM, WEIR_PB_TAG(1, WEIR_PB_BYTES), span->trace_id,
                  WEIR_TRACE_ID_LEN);
     p = write_id(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), span->span_id, WEIR_SPAN_ID_LEN);
-    if (state != 0)
-        p = write_text(p, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate, state);
-    if (!root)
-        p = write_id(p, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
     p = weir_pb_write_fixed(p, WEIR_PB_TAG(7, WEIR_PB_FIXED64), span->start);
     p = weir_pb_write_fixed(p, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
-    if (span->encoded.len != 0)
-        memcpy(p, span->encoded.data, span->encoded.len);
+    if (!root)
+        p = write_id(p, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
+    if (state != 0)
+        (void)write_text(p, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate, state);
 
     return start;
-}
-
-static void put_common(weir_out_t *out, const weir_span_t *span)
-{
-    weir_pb_put_text(out, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name);
-    weir_out_byte(out, WEIR_PB_TAG(6, WEIR_PB_VARINT));
-    weir_out_byte(out, (uint8_t)span->kind);
-    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
 }
 
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
@@ -382,10 +249,10 @@ static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_res
     size_t start = put_head(out, span);
 
     (void)resource;
-    if (span->encoded.len != 0)
-        put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
-    else
-        put_common(out, span);
+    weir_pb_put_text(out, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name);
+    weir_out_byte(out, WEIR_PB_TAG(6, WEIR_PB_VARINT));
+    weir_out_byte(out, (uint8_t)span->kind);
+    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);
     for (size_t i = 0; i < span->link_count; i++)
@@ -440,7 +307,6 @@ static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t s
 const weir_encoder_t weir_otlp = {
     .media_type = "application/x-protobuf",
     .encode = encode,
-    .common = put_common,
     .head = head,
     .separator = {"", 0},
     .tail = {"", 0},

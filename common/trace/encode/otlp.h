@@ -10,4 +10,7 @@ extern const weir_encoder_t weir_otlp;
 void weir_otlp_put_resource(weir_out_t *out, const weir_span_resource_t *resource);
 void weir_otlp_put_scope(weir_out_t *out);
 
+/* An attribute of a span. */
+void weir_otlp_put_attribute(weir_out_t *out, const weir_attribute_t *attribute);
+
 #endif

@@ -52,7 +52,7 @@ static bool push(weir_ring_t *ring, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     weir_ring_words_t words;
-    weir_ring_t ring;
+    weir_ring_t ring = {0};
     uint64_t head, tail, bytes;
 
     if (size < 17 + 2 * WEIR_RING_UNIT)

@@ -141,41 +141,6 @@ static void a_span_fits_into_the_room_that_it_asked_for(void **state)
     }
 }
 
-/* Names of one letter to 31, which are short or not with the text behind them. */
-static void names_with_a_length_are_encoded_as_others(void **state)
-{
-    char name[WEIR_SPAN_NAME_ROOM] = "", text[120], plain[512], named[512];
-    weir_span_t span = bare();
-    weir_attribute_t a[2];
-    size_t n;
-
-    (void)state;
-    memset(text, 'x', sizeof(text));
-    for (size_t len = 1; len < sizeof(name); len++) {
-        name[len - 1] = (char)('a' + len % 26);
-        for (size_t value = 0; value <= sizeof(text); value++) {
-            a[0] = (weir_attribute_t){
-                .name = name, .type = WEIR_ATTRIBUTE_TEXT, .value.text = {text, value}};
-            a[1] = (weir_attribute_t){.name = name,
-                                      .type = WEIR_ATTRIBUTE_NUMBER,
-                                      .value.number = (int64_t)(value * value * value)};
-            span.attributes = (weir_attributes_t){a, 2};
-            n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, &resource, plain, sizeof(plain));
-            assert_in_range(n, 1, sizeof(plain));
-
-            for (size_t i = 0; i < 2; i++) {
-                a[i].name_len = (uint16_t)len;
-                a[i].name_room = value % 2 != 0 ? sizeof(name) : 0;
-            }
-            memset(named, 0x55, sizeof(named));
-            assert_int_equal(
-                weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, &resource, named, sizeof(named)),
-                n);
-            assert_memory_equal(named, plain, n);
-        }
-    }
-}
-
 static void a_long_text_takes_a_longer_length(void **state)
 {
     static char text[20000], room[40000];
@@ -192,64 +157,6 @@ static void a_long_text_takes_a_longer_length(void **state)
     assert_int_equal((room[1] & 0x7f) | (room[2] & 0x7f) << 7 | (room[3] & 0x7f) << 14, n - 4);
 }
 
-/* Short texts in ASCII and numbers are written in another way where there is more room. */
-static void more_room_changes_no_attribute(void **state)
-{
-    char text[130], room[1024], exact[1024];
-    weir_attribute_t a = {.name = "name", .type = WEIR_ATTRIBUTE_TEXT};
-    weir_span_t span = bare();
-    size_t n, m, want;
-
-    (void)state;
-    span.attributes = (weir_attributes_t){&a, 1};
-    for (size_t len = 0; len <= sizeof(text); len++) {
-        for (size_t other = 0; other <= len; other++) { /* which is no UTF-8; len: none */
-            for (size_t i = 0; i < len; i++)
-                text[i] = (char)(i == other ? 0xff : 'a' + i % 26);
-            a.value.text = (weir_str_t){text, len};
-            want = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, NULL, 0);
-            n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, room, sizeof(room));
-            m = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, exact, want);
-            assert_int_equal(n, m);
-            assert_memory_equal(room, exact, n);
-        }
-    }
-
-    a.type = WEIR_ATTRIBUTE_NUMBER;
-    for (int bits = 0; bits < 64; bits++) {
-        a.value.number = (int64_t)(UINT64_C(1) << bits);
-        want = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, NULL, 0);
-        n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, room, sizeof(room));
-        m = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, exact, want);
-        assert_int_equal(n, m);
-        assert_memory_equal(room, exact, n);
-    }
-}
-
-/* What was encoded before is the same as name, kind and the first attributes. */
-static void what_spans_have_in_common_may_be_encoded_before(void **state)
-{
-    weir_span_t all = whole(), first = whole(), rest = whole();
-    char want[4096], got[4096], encoded[512];
-    size_t len, n;
-
-    (void)state;
-    first.attributes.n = 4;
-    len = weir_span_common(WEIR_SPAN_FORMAT_PROTOBUF, &first, encoded, sizeof(encoded));
-    assert_in_range(len, 1, sizeof(encoded));
-    rest.encoded = (weir_str_t){encoded, len};
-    rest.name = WEIR_STR("another");
-    rest.attributes.elts += 4;
-    rest.attributes.n -= 4;
-    n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &all, NULL, want, sizeof(want));
-    assert_int_equal(weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &rest, NULL, got, sizeof(got)), n);
-    assert_memory_equal(got, want, n);
-
-    assert_int_equal(weir_span_common(WEIR_SPAN_FORMAT_PROTOBUF, &first, encoded, len - 1), 0);
-    assert_int_equal(weir_span_common(WEIR_SPAN_FORMAT_JSON, &first, encoded, 512), 0);
-    assert_int_equal(weir_span_common(WEIR_SPAN_FORMAT_ZIPKIN, &first, encoded, 512), 0);
-}
-
 static void media_types_are_those_of_the_protocols(void **state)
 {
     (void)state;
@@ -262,10 +169,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_fits_into_the_room_that_it_asked_for),
-        cmocka_unit_test(names_with_a_length_are_encoded_as_others),
         cmocka_unit_test(a_long_text_takes_a_longer_length),
-        cmocka_unit_test(more_room_changes_no_attribute),
-        cmocka_unit_test(what_spans_have_in_common_may_be_encoded_before),
         cmocka_unit_test(media_types_are_those_of_the_protocols),
     };
 
