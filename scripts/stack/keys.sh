@@ -14,7 +14,7 @@ stack_keys() {
 # reader_of NAME: the user who reads those private keys.
 reader_of() {
     case $1 in
-    edge) echo www-data ;;
+    edge) echo "$edge_user" ;;
     postgres) echo "$service_user" ;;
     ctl) id -un ;;
     *) echo "$stack_user" ;;

@@ -164,16 +164,18 @@ free_ports() {
 #
 # Also the users: $service_user runs PostgreSQL, which refuses root, with $as_service_user.
 # $stack_user runs Redis, the backend, the SMTP sink, the gateway and the receiver of spans, which
-# do not need root, with $as_stack_user.
+# do not need root, with $as_stack_user. $edge_user is that of nginx's workers.
 choose_places() {
     local name
     service_user=$(id -un) as_service_user=() stack_user=$(id -un) as_stack_user=()
+    edge_user=$(id -un)
     if [ "$(id -u)" = 0 ]; then
         service_user=postgres
         id postgres >/dev/null 2>&1 || service_user=nobody
         # exec, so that the pid is that of the command.
         as_service_user=(setpriv "--reuid=$service_user" "--regid=$(id -g $service_user)"
             --init-groups)
+        edge_user=www-data
         stack_user=weir
         id weir >/dev/null 2>&1 || stack_user=nobody
         as_stack_user=(setpriv "--reuid=$stack_user" "--regid=$(id -g $stack_user)" --init-groups)
@@ -309,14 +311,15 @@ stack_ctl() {
     [ "$tls" = 0 ] || folder=$keys/ctl
     [ "$identity${1:-}" != 1top ] || token=$(operator_token 600)
     WEIR_CTL_TLS=$folder WEIR_CTL_TOKEN=$token \
-        WEIR_REDIS=unix://default:$(redis_password)@$sockets/redis-socket/redis.sock \
+        WEIR_REDIS=unix:$sockets/redis-socket/redis.sock \
+        WEIR_REDIS_USER=weir-ctl WEIR_REDIS_PASSWORD_FILE=$home/redis-users/weir-ctl \
         WEIR_TRACES_FILE=$home/traces/spans.jsonl \
         WEIR_STATUS_URL=http://127.0.0.1:$operators_port/status \
         WEIR_METRICS_URL=$(tls_scheme)://127.0.0.1:$metrics_port/metrics \
         "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
 }
 
-# Created once for this stack, readable by its user only.
+# That of the user admin; created once for this stack, readable by its user only.
 redis_password() {
     local file=$run/redis-password
     [ -s "$file" ] || (umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$file")
@@ -324,7 +327,8 @@ redis_password() {
 }
 
 stack_redis_cli() {
-    REDISCLI_AUTH=$(redis_password) "$redis_cli" -s "$sockets/redis-socket/redis.sock" "$@"
+    REDISCLI_AUTH=$(redis_password) "$redis_cli" --user admin \
+        -s "$sockets/redis-socket/redis.sock" "$@"
 }
 
 # What is traced: weir_trace of the edge, on or off.

@@ -7,12 +7,14 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/stack/roles.sh
 . "$(dirname "${BASH_SOURCE[0]}")/roles.sh"
+# shellcheck source=scripts/stack/redis_users.sh
+. "$(dirname "${BASH_SOURCE[0]}")/redis_users.sh"
 
 # address_of SERVICE: its address, for output.
 address_of() {
     case $1 in
     postgres) echo "$pg_socket/.s.PGSQL.$pg_port" ;;
-    redis) echo "127.0.0.1:$redis_port, $sockets/redis-socket/redis.sock (with a password)" ;;
+    redis) echo "127.0.0.1:$redis_port, $sockets/redis-socket/redis.sock (with users)" ;;
     nginx) echo "http://127.0.0.1:$edge_port" ;;
     backend) echo "$(tls_scheme)://127.0.0.1:$backend_port" ;;
     smtp) echo "127.0.0.1:$smtp_port, mails in $home/mail" ;;
@@ -79,8 +81,9 @@ END
 }
 
 configure_redis() {
+    configure_redis_users
     write_secret "$home/redis.conf" "$stack_user" <<END
-requirepass $(redis_password)
+aclfile $home/redis-users.acl
 bind 127.0.0.1
 $(tls_redis)
 unixsocket $sockets/redis-socket/redis.sock
@@ -105,8 +108,8 @@ audit_key() {
 }
 
 configure_backend() {
-    local domain_conf='' endpoint=off redis=redis smtp=smtp
-    [ "$tls" = 0 ] || redis=rediss smtp=smtps
+    local domain_conf='' endpoint=off smtp=smtp
+    [ "$tls" = 0 ] || smtp=smtps
     [ "$trace" = off ] || endpoint=$(tls_scheme)://127.0.0.1:$traces_port/v1/traces
     if [ -f "$domain/backend.conf.in" ]; then
         domain_conf=$(fill SMTP "$smtp://127.0.0.1:$smtp_port" \
@@ -125,7 +128,7 @@ cost_database = 0.20
 cost_wal = 0.10
 traces_endpoint = $endpoint
 $(roles_backend)
-redis = $redis://default:$(redis_password)@127.0.0.1:$redis_port/0
+$(redis_of_backend)
 audit_key = $(audit_key)
 audit_heads = $home/audit/heads.jsonl
 audit_address = forwarded
@@ -136,17 +139,16 @@ END
 }
 
 configure_nginx() {
-    local user='' template=$domain/edge.conf.in redis=redis
-    [ "$tls" = 0 ] || redis=rediss
+    local user='' template=$domain/edge.conf.in
     [ "$domain" != backend/shop ] || template=conf/edge.conf.in
     [ -f "$template" ] ||
         die "the domain $domain has no edge.conf.in" "weirctl new-domain lays one down"
     [ "$tls" = 0 ] || grep -q @SCHEME@ "$template" ||
         die "$template is that of an earlier version, which knows no TLS to the backend" \
             "weirctl new-domain lays down one that does, or: WEIR_TLS=0 WEIR_IDENTITY=0 ./weir up"
-    [ "$(id -u)" != 0 ] || user="user www-data;"
+    [ "$(id -u)" != 0 ] || user="user $edge_user;"
     fill MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
-        REDIS "$redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
+        REDIS "$(redis_of_edge)" PORT "$edge_port" \
         BACKEND "127.0.0.1:$backend_port" TRACES "127.0.0.1:$traces_port" \
         METRICS "127.0.0.1:$metrics_port" \
         SCHEME "$(tls_scheme)" REDIS_TLS "$(nginx_files redis)" \
@@ -179,7 +181,7 @@ configure_prometheus() {
 fingerprint_of() {
     case $1 in
     postgres) cat "$home/postgres"/{postgresql,pg_hba,pg_ident}.conf ;;
-    redis) cat "$home/redis.conf" && echo "$redis_server" ;;
+    redis) cat "$home/redis.conf" "$home/redis-users.acl" && echo "$redis_server" ;;
     backend) cat "$home/weir-backend.conf" "$domain_build/weir-backend" && echo "$stack_user" ;;
     payments)
         cat build/weir-payments-sim && echo "$payments_port $edge_port $stack_user $tls"

@@ -65,8 +65,11 @@ my $said = do {
 
 my ($password) = slurp("$dir/run/redis-password") =~ /^(\w{20,})$/;
 my ($webhook) = slurp("$dir/run/keys/webhook/secret") =~ /^whsec_(\S{20,})$/;
+my %of_user = map { $_ => slurp("$dir/run/redis-users/$_") =~ s/\n\z//r }
+    qw(weir-edge weir-backend weir-ctl);
 my $arguments = slurp("$dir/arguments");
 ok $password && $webhook, 'there are secrets' or diag $said;
+like $of_user{$_}, qr/^\w{48}$/, "... one for the Redis user $_" for sort keys %of_user;
 like $arguments, qr/^sed /m, 'programs were called';
 my %of = map { /:([^:]+):([^:]+)$/ ? ($1 => $2) : () }
     map { split /\n/, slurp($_) } "$dir/run/postgres-passwords", glob "$dir/run/database/*";
@@ -74,19 +77,29 @@ is join(' ', sort keys %of),
     'postgres stack_api stack_operator stack_relay stack_worker weir', 'and a password for each user';
 unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]"
     for ["Redis' password", $password], ['what webhooks are signed with', $webhook],
-    map { ["the password of PostgreSQL's user $_", $of{$_}] } sort keys %of;
+    (map { ["the password of PostgreSQL's user $_", $of{$_}] } sort keys %of),
+    map { ["the password of $_", $of_user{$_}] } sort keys %of_user;
 like $arguments, qr/^psql .*weir/m, 'psql was called, too';
 
-my $secret = join '|', map { quotemeta } $password, $webhook, values %of;
-my %has = map { $_ => 1 } grep { -f && slurp($_) =~ /$secret/ } 
-    glob "$dir/run/* $dir/run/*/* $dir/run/*/*/*";
+my $secrets = join '|', map { quotemeta } $password, $webhook, values %of, values %of_user;
+my %has = map { $_ => 1 }
+    grep { -f && slurp($_) =~ /$secrets/ } glob "$dir/run/* $dir/run/*/* $dir/run/*/*/*";
 unlike slurp("$dir/run/weir-backend.conf"), qr/\Q$of{$_}\E/, "the configuration has not that of $_"
     for sort keys %of;
 cmp_ok scalar(keys %has), '>=', 5, 'files have them';
 is join(' ', grep { (stat)[2] & 077 } sort keys %has), '', 'their users alone may read these files';
+my $users = "$dir/run/redis-users";
 like slurp("$dir/run/edge.conf"),
-    qr/^\s*weir_redis main rediss:\/\/default:\Q$password\E\@127\.0\.0\.1:\d+ ssl_/m,
-    'nginx gets the password';
+    qr{^\s*weir_redis main rediss://127\.0\.0\.1:\d+ user=weir-edge password_file=\Q$users\E/weir-edge ssl_}m,
+    'nginx gets the file of its password';
+like slurp("$dir/run/weir-backend.conf"),
+    qr{^redis_user = weir-backend\nredis_password_file = \Q$users\E/weir-backend$}m,
+    '... and so does the backend';
+my $acl = slurp("$dir/run/redis-users.acl");
+like $acl, qr/^user default off/m, 'the default user of Redis is off';
+like $acl, qr/^user $_ on #\w{64} /m, "... and there is $_, by a digest"
+    for qw(weir-edge weir-backend weir-ctl admin);
+ok !$has{"$dir/run/redis-users.acl"}, '... and no password is in its file';
 unlike slurp("$dir/run/edge.conf"), qr/\@[A-Z]+\@/, 'and all else that it needs';
 
 done_testing;
