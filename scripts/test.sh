@@ -172,7 +172,7 @@ fi
 refused=$(as_tests ACL LOG | grep -A 12 -E '^(command|key|channel)$' || true)
 if [ -n "$refused" ]; then
     printf '%s\n' "$refused" "test: Redis refused what a process of Weir wanted; its right is" \
-        "missing in backend/ctl/users.c" >&2
+        "missing in backend/ctl/redis/users.c" >&2
     status=1
 fi
 

@@ -84,13 +84,4 @@ for my $path (markdown()) {
 }
 cmp_ok $configurations, '>=', 2, 'the configurations are found';
 
-
-# --- the users of Redis are the same in both documents -----------------------------------------
-
-my @rules =
-    map { [slurp($_) =~ /^ +ACL SETUSER weir-edge (.*?)\n\n/ms] } 'docs/reference/directives.md',
-    'docs/getting-started.md';
-ok $rules[0][0], 'docs/reference/directives.md has the ACL of an edge';
-is $rules[1][0], $rules[0][0], 'and docs/getting-started.md has the same';
-
 done_testing;

@@ -260,11 +260,16 @@ cmp_ok scalar(keys %key), '>=', 8, 'keys in Redis are found in the sources';
 same({ map { s/[:{].*//r => 1 } $keys =~ /^### `weir:([^`]+)`/mg }, \%key,
     'docs/reference/redis-keys.md has each key');
 
-# Both rules of ACL name each key that their side uses.
-my ($edge_rule) = slurp('docs/reference/directives.md') =~ /ACL SETUSER weir-edge (.*?)\n\n/s
-    or die 'no ACL of an edge';
-for my $name (qw(cache lease fill invalidate era traces)) {
-    like $edge_rule, qr/~weir:$name\b/, "the edge's ACL has weir:$name";
+# The guide has the edge's rights as weirctl prints them, and all users.
+my $users = slurp('docs/guides/redis-users.md');
+my ($rule) = $users =~ /^ +(ACL SETUSER weir-edge .*?)\n\n/ms or die 'no rights of an edge';
+my $printed = `cd $root && build/weirctl redis users --commands`;
+is $rule =~ s/ >password//r =~ s/\s*\\\n\s*/ /gr, ($printed =~ /^(ACL SETUSER weir-edge .*)$/m)[0],
+    'docs/guides/redis-users.md has the rights of an edge';
+same({ map { $_ => 1 } $users =~ /^\| `([\w-]+)` \| [^|]+\| /mg },
+    { map { $_ => 1 } $printed =~ /^ACL SETUSER (\S+)/mg }, '... and the users');
+for my $name (grep { !/^(?:dead|events|fence|audit)$/ } keys %key) {
+    like $rule, qr/~weir:$name\b/, "... an edge's rights have weir:$name";
 }
 
 

@@ -37,12 +37,16 @@ static bool print_user(const weir_ctl_t *ctl, size_t index)
     return true;
 }
 
-/* Redis gives an ACL file without the default user one that may do everything. */
+/*
+ * Redis gives an ACL file without the default user one that may do everything. One that is off can
+ * have all rights, and must: with them Redis does again what its append-only file says, and leaves
+ * out the transactions that the default user may not do.
+ */
 static void print_default(const weir_ctl_t *ctl)
 {
     if (!ctl->args.commands && ctl->args.n_words == 0)
         puts(ctl->args.keep_default ? "user default on nopass ~* &* +@all"
-                                    : "user default off resetchannels -@all");
+                                    : "user default off resetpass ~* &* +@all");
 }
 
 weir_ctl_exit_t weir_ctl_redis_users(weir_ctl_t *ctl)

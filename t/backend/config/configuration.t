@@ -68,6 +68,8 @@ subtest 'every key refuses what it does not allow' => sub {
         database => qr/must be a libpq connection string/ => ['', 'x' x 1025],
         redis => qr{must be redis://} =>
             ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
+        redis_user => qr/must be the name of a user of Redis/ => ['x' x 129],
+        redis_password_file => qr/must be the name of a file/ => ['x' x 1025],
         sql => qr/must be at most 1024 bytes/ => ['x' x 1025],
         smtp => qr{must be smtp://} => ['', 'localhost', 'http://x', 'smtp://'],
         smtp_timeout => $time => [
@@ -145,6 +147,9 @@ subtest 'addresses that can never work are refused at start' => sub {
         redis => qr/port must be|database after|user:password|\] after|a % in/ => [
             'redis://h:0', 'redis://h:1/0?x=1', 'redis://h:1/x',
             'redis://pw@h:1', 'redis://[::1:1', 'redis://:%zz@h', 'redis://h:65536'],
+        redis_user => qr/needs redis_password_file/ => ['weir-worker'],
+        redis_password_file => qr/No such file|not a regular file/ =>
+            ['/nowhere/secret', '/dev/zero', '/'],
         database => qr/invalid|missing|port|fit|libpq knows|unterminated/ => [
             'host=x foo=bar', 'postgresql://u:p%zz@h/d', 'port=x', 'port=70000', 'sslmode=on',
             'host=a,b,c port=1,2', 'target_session_attrs=primary-only', 'postgresql://h:99999/d',

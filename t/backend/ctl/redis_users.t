@@ -7,9 +7,9 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
 use Test::More;
-use Weir::Base qw(slurp spew);
-use Weir::Redis
-    qw(redis_cli_command redis_command redis_connect redis_expects_refusals redis_server);
+use Weir::Base qw(free_port slurp spew);
+use Weir::Redis qw(redis_answers redis_cli_command redis_command redis_connect
+    redis_expects_refusals redis_server redis_users);
 use Weir::Stack;
 
 redis_expects_refusals();
@@ -141,7 +141,8 @@ for my $user (sort keys %may) {
     }
     is join("\n", @wrong), '', "$user: its commands take its keys, and no others";
 }
-is verdict('default', 'PING'), 'may not, for the command', 'default: nothing at all';
+like join(' ', @{ redis('ACL', 'GETUSER', 'default')->[1] }), qr/\boff\b(?!.*nopass)/,
+    'default: nobody can be that user';
 
 # Several keys, and reading apart from writing.
 for (
@@ -209,7 +210,7 @@ like $err, qr{^weirctl: \Q$folder\E has no file with the name of a user$}, '... 
 spew("$folder/weir-edge", "new\r\n\nold\n");
 ($status, $out, $err) = users('--passwords', $folder);
 is $status, 0, 'a file with two passwords';
-like $out, qr/^user default off resetchannels -\@all\nuser weir-edge on #\w{64} #\w{64} [^\n]*\n\z/,
+like $out, qr/^user default off resetpass ~\* &\* \+\@all\nuser weir-edge on #\w{64} #\w{64} [^\n]*\n\z/,
     '... gives a user with two, whose digests are printed, and no other user';
 unlike $out, qr/\bnew\b|\bold\b/, '... and not the passwords';
 redis('ACL', 'SETUSER', 'probe', $out =~ /(#\w+) (#\w+)/);
@@ -243,5 +244,32 @@ is scalar(() = `@cli <$s->{dir}/commands` =~ /^OK$/mg), scalar(keys %may), 'redi
 is join("\n", map { s/^user (\S+) .*? resetchannels/$1/r } grep { !/default|tests|probe/ }
         sort @{ redis('ACL', 'LIST') }), $rules =~ s/^probe.*\n//mr, '... and they are the same';
 is verdict('weir-edge', 'GET', 'weir:era'), 'may', '... users';
+
+# --- a restart ----------------------------------------------------------------------------------
+
+# Redis reads its append-only file as the default user: what a script has written is a transaction
+# there, and would be left out without the rights of that user.
+my $append = free_port();
+sub start_append {
+    my $dir = $s->dir . '/append';
+    mkdir $dir;
+    $s->start_process('append', [redis_server(), '--port', $append, '--bind', '127.0.0.1', '--dir',
+        $dir, '--save', '', '--appendonly', 'yes', redis_users($s->dir)]);
+    $s->wait_started('append' => sub { redis_answers($append) });
+    return redis_connect($append);
+}
+my $stored = start_append();
+redis_command($stored, 'AUTH', 'weir-edge', 'secret-of-weir-edge');
+redis_command($stored, 'SET', 'weir:fill:z:{d}:t', 'value');
+is redis_command($stored, 'EVAL', <<'LUA', 2, 'weir:fill:z:{d}:t', 'weir:cache:z:{d}'), 1,
+redis.call('EXPIRE', KEYS[1], 600)
+redis.call('RENAME', KEYS[1], KEYS[2])
+return 1
+LUA
+    'a response is stored';
+$s->stop_process('append', 'TERM');
+$stored = start_append();
+is redis_command($stored, 'GET', 'weir:cache:z:{d}'), 'value', '... and is there after a restart';
+is_deeply redis_command($stored, 'ACL', 'LOG'), [], '... during which nothing was refused';
 
 done_testing;

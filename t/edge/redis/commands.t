@@ -8,6 +8,7 @@ no_shuffle();
 repeat_each(1);
 
 # The probe sends any command.
+$ENV{WEIR_TEST_PASSWORD} = 'secret-of-tests';
 $ENV{TEST_NGINX_REDIS} = redis_login('tests') . "\@127.0.0.1:$ENV{TEST_NGINX_REDIS_PORT}";
 
 our $http =
@@ -15,6 +16,8 @@ our $http =
     . ' weir_redis other unix:$TEST_NGINX_REDIS_SOCK timeout=2s connect_timeout=2s '
     . redis_parameters(dirname($ENV{TEST_NGINX_REDIS_SOCK}), 'tests') . ';'
     . ' weir_redis second redis://$TEST_NGINX_REDIS/2 timeout=2s connect_timeout=2s;'
+    . ' weir_redis environment redis://127.0.0.1:$TEST_NGINX_REDIS_PORT user=tests'
+    . ' password_env=WEIR_TEST_PASSWORD timeout=2s connect_timeout=2s;'
     . ' weir_redis nobody redis://127.0.0.1:1;'
     . ' weir_redis stranger redis://nobody:wrong@127.0.0.1:$TEST_NGINX_REDIS_PORT'
     . ' timeout=2s connect_timeout=2s;';
@@ -23,6 +26,7 @@ our $config = <<'_EOC_';
     large_client_header_buffers 4 32k;
     location /main     { weir_redis_probe main; }
     location /other    { weir_redis_probe other; }
+    location /env      { weir_redis_probe environment; }
     location /second   { weir_redis_probe second; }
     location /nobody   { weir_redis_probe nobody; }
     location /stranger { weir_redis_probe stranger; }
@@ -135,3 +139,13 @@ GET /stranger?PING
 lost
 --- error_log
 refused the handshake: WRONGPASS
+
+
+
+=== TEST 10: the password is in the environment
+--- http_config eval: $::http
+--- config eval: $::config
+--- request
+GET /env?ACL+WHOAMI
+--- response_body
+$tests

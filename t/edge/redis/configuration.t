@@ -146,3 +146,58 @@ weir_redis main rediss://127.0.0.1 ssl_trusted_certificate=/nowhere.pem;
 --- must_die
 --- error_log
 "weir_redis" "main" cannot use TLS with these parameters in
+
+
+
+=== TEST 15: a user without a password
+--- http_config
+weir_redis main redis://127.0.0.1 user=weir-edge;
+--- config
+
+--- must_die
+--- error_log
+"weir_redis" "main" has a user without a password: give password_file= or password_env= in
+
+
+
+=== TEST 16: a password in two places
+--- http_config
+weir_redis main redis://u:p@127.0.0.1 password_env=HOME;
+--- config
+
+--- must_die
+--- error_log
+"weir_redis" "main" has more than one password: in its URL, by password_file= or by password_env= in
+
+
+
+=== TEST 17: a file of a password that is not there
+--- http_config
+weir_redis main redis://127.0.0.1 user=u password_file=/nowhere/secret;
+--- config
+
+--- must_die
+--- error_log
+"weir_redis" "main" cannot use the password_file "/nowhere/secret": No such file or directory in
+
+
+
+=== TEST 18: a file of a password that is a device
+--- http_config
+weir_redis main unix:/tmp/none.sock user=u password_file=/dev/zero;
+--- config
+
+--- must_die
+--- error_log
+"weir_redis" "main" cannot use the password_file "/dev/zero": it is not a regular file in
+
+
+
+=== TEST 19: a variable of the environment that is not there
+--- http_config
+weir_redis main redis://127.0.0.1 user=u password_env=WEIR_NO_SUCH_VARIABLE;
+--- config
+
+--- must_die
+--- error_log
+"weir_redis" "main": the environment has no "WEIR_NO_SUCH_VARIABLE", or it is empty in

@@ -111,7 +111,7 @@ sub redis_check {
     %watched = ();
     return if $expected || !@refused;
     print STDERR "# Redis refused what a process of Weir wanted; its right is missing in"
-        . " backend/ctl/users.c:\n", map { "#   $_\n" } @refused;
+        . " backend/ctl/redis/users.c:\n", map { "#   $_\n" } @refused;
     $has_failed = 1;
     return;
 }
