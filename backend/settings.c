@@ -2,7 +2,7 @@
 
 #include "common/audit/key.h"
 #include "common/metrics/price.h"
-#include "common/secret.h"
+#include "common/secret/secret.h"
 #include "config/kinds.h"
 #include "config/list.h"
 #include "database.h"

@@ -83,7 +83,8 @@ free_port() {
         LocalAddr => "127.0.0.1:0")->sockport'
 }
 
-# as_tests COMMAND...: to the Redis that the edge's tests share, as their user (t/lib/Weir/Redis.pm).
+# as_tests COMMAND...: to the Redis that the edge's tests share, as their user
+# (t/lib/Weir/Redis.pm).
 as_tests() {
     REDISCLI_AUTH=secret-of-tests "$redis_cli" --user tests --no-auth-warning \
         -s "$TEST_NGINX_REDIS_SOCK" "$@"

@@ -1,6 +1,6 @@
 #include "redis/login.h"
 
-#include "common/secret.h"
+#include "common/secret/secret.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>

@@ -352,7 +352,6 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
 
     if (redis->failures) {
         redis->failures = 0;
-        redis->refused = 0;
         c->log = ngx_cycle->log;
         c->read->log = c->log;
         c->write->log = c->log;

@@ -61,6 +61,7 @@ chmod 0600, @file{qw(secret pem)};
 sub tested {
     my ($name, $text) = @_;
     $text =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret|jwks|pem)}{$file{$1}}g;
+    $text =~ s{/etc/weir/redis/weir-edge\b}{$file{secret}}g;
     $text =~ s{\bredis\.internal\b}{127.0.0.1}g;
     $text =~ s{\blisten (?:80|443)\b}{'listen 127.0.0.1:' . free_port()}ge;
     spit("$dir/own.conf",

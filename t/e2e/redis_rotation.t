@@ -63,7 +63,10 @@ my $nginx = $ENV{TEST_NGINX_BINARY};
 $s->start_process('nginx',
     [$nginx, '-e', "$root/logs/error.log", '-p', $root, '-c', "$root/nginx.conf"]);
 $s->wait_started('nginx' => sub { listens($edge) });
-sub edge_said { my ($pattern) = @_; return grep { $_ =~ $pattern } split /\n/, slurp("$root/logs/error.log") }
+sub edge_said {
+    my ($pattern) = @_;
+    return grep { $_ =~ $pattern } split /\n/, slurp("$root/logs/error.log");
+}
 
 my $http = HTTP::Tiny->new(timeout => 30, keep_alive => 0);
 sub get { my ($path) = @_; return $http->get("http://127.0.0.1:$edge$path") }
@@ -200,8 +203,8 @@ for (['gone', sub { unlink file($_[0]) }], ['empty', sub { put($_[0], "\n") }]) 
 }
 cmp_ok scalar(edge_said(qr/cannot use the password_file .*No such file/)), '>', 0,
     'the edge says why';
-cmp_ok scalar($s->logged('all', 'redis_password_file cannot be used, the last password stays in use')),
-    '>', 0, 'so does the backend';
+my $stays = 'redis_password_file cannot be used, the last password stays in use';
+cmp_ok scalar($s->logged('all', $stays)), '>', 0, 'so does the backend';
 
 spew("$load.enough", '');
 $s->finish_process("load-$_") for 1 .. $CLIENTS;

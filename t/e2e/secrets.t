@@ -89,8 +89,9 @@ unlike slurp("$dir/run/weir-backend.conf"), qr/\Q$of{$_}\E/, "the configuration 
 cmp_ok scalar(keys %has), '>=', 5, 'files have them';
 is join(' ', grep { (stat)[2] & 077 } sort keys %has), '', 'their users alone may read these files';
 my $users = "$dir/run/redis-users";
+my $login = "user=weir-edge password_file=\Q$users\E/weir-edge";
 like slurp("$dir/run/edge.conf"),
-    qr{^\s*weir_redis main rediss://127\.0\.0\.1:\d+ user=weir-edge password_file=\Q$users\E/weir-edge ssl_}m,
+    qr{^\s*weir_redis main rediss://127\.0\.0\.1:\d+ $login ssl_}m,
     'nginx gets the file of its password';
 like slurp("$dir/run/weir-backend.conf"),
     qr{^redis_user = weir-backend\nredis_password_file = \Q$users\E/weir-backend$}m,

@@ -129,9 +129,8 @@ bool weir_heads_read_redis(weir_heads_t *heads, const weir_ctl_t *ctl, weir_find
 
     if (redis == NULL)
         return false;
-    reply =
-        weir_ctl_redis_ask(redis, 4, (const char *[]){"XRANGE", WEIR_AUDIT_HEADS_STREAM, "-", "+"},
-                           NULL, error, size);
+    reply = weir_ctl_redis_ask(
+        redis, 4, (const char *[]){"XRANGE", WEIR_AUDIT_HEADS_STREAM, "-", "+"}, NULL, error, size);
     good = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
     if (reply != NULL && !good)
         snprintf(error, size, "an unexpected reply");

@@ -2,6 +2,7 @@
 
 #include "ctl/help.h"
 #include "ctl/new-domain/new_domain.h"
+#include "ctl/redis/users.h"
 #include "log/alloc.h"
 
 #include <stdlib.h>
@@ -176,7 +177,7 @@ static const weir_ctl_command_t about_itself[] = {
      "get some.\n\n"
      "  weirctl revoke sub https://login.example.com user-1234567\n"},
     {"redis users", "[USER]", 0, 1, "passwords commands keep-default", WEIR_CTL_NEEDS_NOTHING,
-     weir_ctl_redis_users, "users for Redis, each with the rights that its process needs",
+     weir_ctl_users_print, "users for Redis, each with the rights that its process needs",
      "Prints an ACL file for Redis 7 or later, or with --commands \"ACL SETUSER ...\" for\n"
      "redis-cli. Only digests (SHA-256) of passwords are printed. A file in FOLDER has a\n"
      "password in each line, all valid; users without a file are left out. Without --passwords\n"

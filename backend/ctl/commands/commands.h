@@ -48,6 +48,5 @@ weir_ctl_exit_t weir_ctl_audit_check(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_audit_key(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_jwks(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_redis_users(weir_ctl_t *ctl);
 
 #endif

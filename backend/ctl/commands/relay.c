@@ -48,8 +48,7 @@ static void read_fence(weir_ctl_redis_t *redis, int partition, char fence[WEIR_T
     redisReply *reply;
 
     snprintf(key, sizeof(key), WEIR_FENCE_FORMAT, partition);
-    reply =
-        weir_ctl_redis_ask(redis, 2, (const char *[]){"GET", key}, NULL, why, sizeof(why));
+    reply = weir_ctl_redis_ask(redis, 2, (const char *[]){"GET", key}, NULL, why, sizeof(why));
     fence[0] = '\0';
     if (reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len == WEIR_TOKEN_LEN)
         memcpy(fence, reply->str, WEIR_TOKEN_LEN + 1);
@@ -148,8 +147,8 @@ static json_t *rebase(weir_ctl_t *ctl, weir_ctl_redis_t *redis, json_t *rows, in
         if (!is_halted(row))
             continue;
         snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);
-        reply = weir_ctl_redis_ask(redis, 2, (const char *[]){"DEL", key}, NULL, error,
-                                   sizeof(error));
+        reply =
+            weir_ctl_redis_ask(redis, 2, (const char *[]){"DEL", key}, NULL, error, sizeof(error));
         if (reply == NULL)
             exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error));
         freeReplyObject(reply);

@@ -77,7 +77,8 @@ static redisReply *wait_for_reply(weir_ctl_redis_t *redis)
     int written;
 
     while (reply == NULL && redis->why[0] == '\0' && (now = weir_clock_ms()) < end) {
-        struct timeval left = {(time_t)(end - now) / 1000, (suseconds_t)((end - now) % 1000 * 1000)};
+        struct timeval left = {(time_t)(end - now) / 1000,
+                               (suseconds_t)((end - now) % 1000 * 1000)};
 
         if (redisBufferWrite(redis->context, &written) != REDIS_OK)
             break;

@@ -1,7 +1,7 @@
 #include "ctl/redis/users.h"
 
 #include "common/merkle/sha256.h"
-#include "common/secret.h"
+#include "common/secret/secret.h"
 #include "common/text/hex.h"
 #include "log/alloc.h"
 
@@ -28,9 +28,8 @@ static const struct {
     const char *name;
     unsigned bit;
 } users[] = {
-    {"weir-edge", EDGE},     {"weir-api", API},     {"weir-relay", RELAY},
-    {"weir-worker", WORKER}, {"weir-backend", ALL}, {"weir-ctl", CTL},
-    {"app", APP},
+    {"weir-edge", EDGE},   {"weir-api", API}, {"weir-relay", RELAY}, {"weir-worker", WORKER},
+    {"weir-backend", ALL}, {"weir-ctl", CTL}, {"app", APP},
 };
 
 #define N_USERS (sizeof(users) / sizeof(users[0]))

@@ -1,10 +1,12 @@
 /*
  * The users that Redis should have (ACL): one for each kind of process, with the commands and keys
- * that it uses and nothing else. The table in users.c is the one place that has these rights; "weirctl
- * redis users" prints it, and the tests run with it.
+ * that it uses and nothing else. The table in users.c is the one place that has these rights;
+ * "weirctl redis users" prints it, and the tests run with it.
  */
 #ifndef WEIR_CTL_USERS_H
 #define WEIR_CTL_USERS_H
+
+#include "ctl/ctl.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,5 +26,10 @@ char *weir_ctl_users_rules(size_t index, bool quoted);
  * cannot be read; *missing says that there is no file.
  */
 char *weir_ctl_users_passwords(const char *file, bool *missing, char *error, size_t size);
+
+/* --- users_print.c --------------------------------------------------------- */
+
+/* The command "weirctl redis users". */
+weir_ctl_exit_t weir_ctl_users_print(weir_ctl_t *ctl);
 
 #endif

@@ -1,6 +1,6 @@
 #include "redis/login/ngx_http_weir_redis_login.h"
 
-#include "common/secret.h"
+#include "common/secret/secret.h"
 #include "http/ngx_http_weir_assert.h"
 
 

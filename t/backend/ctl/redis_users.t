@@ -194,8 +194,8 @@ for my $script (
     "return redis.call('FLUSHALL')", "return redis.call('XADD', 'weir:events:1', '*', 'a', 'b')"
     )
 {
-    like said($edge, 'EVAL', $script, 1, 'weir:cache:z:{d}'), qr/can't (?:run|access)|No permissions|NOPERM/i,
-        "a script may do no more: $script";
+    like said($edge, 'EVAL', $script, 1, 'weir:cache:z:{d}'),
+        qr/can't (?:run|access)|No permissions|NOPERM/i, "a script may do no more: $script";
 }
 
 # --- weirctl ------------------------------------------------------------------------------------
@@ -210,7 +210,8 @@ like $err, qr{^weirctl: \Q$folder\E has no file with the name of a user$}, '... 
 spew("$folder/weir-edge", "new\r\n\nold\n");
 ($status, $out, $err) = users('--passwords', $folder);
 is $status, 0, 'a file with two passwords';
-like $out, qr/^user default off resetpass ~\* &\* \+\@all\nuser weir-edge on #\w{64} #\w{64} [^\n]*\n\z/,
+my $default = qr/^user default off resetpass ~\* &\* \+\@all\n/;
+like $out, qr/${default}user weir-edge on #\w{64} #\w{64} [^\n]*\n\z/,
     '... gives a user with two, whose digests are printed, and no other user';
 unlike $out, qr/\bnew\b|\bold\b/, '... and not the passwords';
 redis('ACL', 'SETUSER', 'probe', $out =~ /(#\w+) (#\w+)/);
@@ -224,7 +225,8 @@ for (['x' x 513, 'more than 512 bytes'], ["a\0b", 'a byte 0'], ["\n\r\n", 'no pa
     spew("$folder/weir-edge", $text);
     ($status, $out, $err) = users('--passwords', $folder);
     is $status, 2, "a wrong file is refused: $says";
-    like $err, qr{^weirctl: \Q$folder\E/weir-edge: it (?:has|is) (?:a password of )?\Q$says\E$}, '... with the reason';
+    like $err, qr{^weirctl: \Q$folder\E/weir-edge: it (?:has|is) (?:a password of )?\Q$says\E$},
+        '... with the reason';
 }
 unlink "$folder/weir-edge";
 mkdir "$folder/weir-edge";
@@ -232,7 +234,8 @@ like((users('--passwords', $folder))[2], qr/weir-edge: it is not a regular file/
 like((users('nobody'))[2], qr/there is no user "nobody"/, 'and a user that is unknown');
 
 ($status, $out) = users('--keep-default');
-like $out, qr/^user default on nopass ~\* &\* \+\@all\n/, 'the default user stays if one asks for it';
+like $out, qr/^user default on nopass ~\* &\* \+\@all\n/,
+    'the default user stays if one asks for it';
 ($status, $out) = users('--commands');
 unlike $out, qr/default/, 'commands leave it alone';
 my $rules = join "\n", map { s/^user (\S+) .*? resetchannels/$1/r } grep { !/default|tests/ }

@@ -96,8 +96,8 @@ sub _refusals {
         my $socket = redis_connect($address);
         my $log = redis_command($socket, 'ACL', 'LOG', 128);
         redis_command($socket, 'ACL', 'LOG', 'RESET');
-        map { my %entry = @$_; "$entry{username}: $entry{object} ($entry{reason}, $entry{context})" }
-            grep { { @$_ }->{reason} ne 'auth' } @$log;
+        map { "$_->{username}: $_->{object} ($_->{reason}, $_->{context})" }
+            grep { $_->{reason} ne 'auth' } map { +{@$_} } @$log;
     };
     alarm 0;
     return @refused;

@@ -1,5 +1,5 @@
-// needs: common/secret.c
-#include "common/secret.h"
+// needs: common/secret/secret.c
+#include "common/secret/secret.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,6 +1,4 @@
 /* weirctl redis users: the users of Redis, as its ACL file or as commands. */
-#include "ctl/commands/commands.h"
-
 #include "ctl/redis/users.h"
 
 #include <stdio.h>
@@ -49,7 +47,7 @@ static void print_default(const weir_ctl_t *ctl)
                                     : "user default off resetpass ~* &* +@all");
 }
 
-weir_ctl_exit_t weir_ctl_redis_users(weir_ctl_t *ctl)
+weir_ctl_exit_t weir_ctl_users_print(weir_ctl_t *ctl)
 {
     size_t known = 0, printed = 0;
 

@@ -1,4 +1,4 @@
-#include "common/secret.h"
+#include "common/secret/secret.h"
 
 #include <assert.h>
 #include <errno.h>

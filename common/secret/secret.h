@@ -20,8 +20,8 @@
 const char *weir_secret_read(const char *file, char text[WEIR_SECRET_FILE_MAX + 1]);
 
 /*
- * The next password at *at, which is moved behind it: its start, with its length in len; NULL at the
- * end. Empty lines are skipped; a CR before the end of a line is no part of a password.
+ * The next password at *at, which is moved behind it: its start, with its length in len; NULL at
+ * the end. Empty lines are skipped; a CR before the end of a line is no part of a password.
  */
 const char *weir_secret_next(const char **at, size_t *len);
 
