@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *weir_database_of(const weir_settings_t *settings, weir_database_t part)
-{
-    const char *const own[] = {
-        [WEIR_DATABASE_API] = settings->database_api,
-        [WEIR_DATABASE_RELAY] = settings->database_relay,
-        [WEIR_DATABASE_WORKER] = settings->database_worker,
-        [WEIR_DATABASE_CTL] = settings->database_ctl,
-        [WEIR_DATABASE_MIGRATE] = settings->database_migrate,
-    };
-
-    return *own[part] != '\0' ? own[part] : settings->database;
-}
-
-/* --- checks ------------------------------------------------------------------------- */
-
 /* Values that libpq checks only when it connects (libpq manual, 34.1.2); lists end with NULL. */
 static const struct {
     const char *keyword;
@@ -110,8 +95,8 @@ static void hide_quoted(char *line)
     }
 }
 
-static bool check_one(const weir_settings_t *settings, const char *key, const char *text,
-                      char *error, size_t size)
+bool weir_database_check(const weir_config_t *config, const char *key, const char *text,
+                         char *error, size_t size)
 {
     const char *why = NULL;
     PQconninfoOption *options;
@@ -131,32 +116,11 @@ static bool check_one(const weir_settings_t *settings, const char *key, const ch
         char line[256];
 
         snprintf(line, sizeof(line), "%.*s", (int)strcspn(why, "\n"), why);
-        if (weir_config_has_secret(settings->config, key))
+        if (weir_config_has_secret(config, key))
             hide_quoted(line);
-        weir_config_complain(settings->config, key, line, error, size);
+        weir_config_complain(config, key, line, error, size);
     }
     PQconninfoFree(options);
     PQfreemem(message);
     return why == NULL;
-}
-
-bool weir_database_check(const weir_settings_t *s, char *error, size_t size)
-{
-    const struct {
-        const char *key, *value;
-    } all[] = {
-        {"database", s->database},
-        {"database_api", s->database_api},
-        {"database_relay", s->database_relay},
-        {"database_worker", s->database_worker},
-        {"database_ctl", s->database_ctl},
-        {"database_migrate", s->database_migrate},
-    };
-
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        if (!check_one(s, all[i].key, all[i].value, error, size))
-            return false;
-    }
-
-    return true;
 }

@@ -9,7 +9,6 @@
 #include "audit/audit.h"
 #include "common/version.h"
 #include "common/output.h"
-#include "database.h"
 #include "db/batch/batch.h"
 #include "db/cost/spent.h"
 #include "db/migrate.h"
@@ -260,7 +259,7 @@ static void get_health(weir_http_request_t *request, void *arg)
 static bool start_audit(app_t *app, char *error, size_t size)
 {
     const weir_audit_settings_t settings = {
-        .database = weir_database_of(&app->settings, WEIR_DATABASE_RELAY),
+        .database = weir_settings_database(&app->settings, WEIR_SETTINGS_RELAY),
         .redis = app->settings.redis,
         .key = app->settings.audit_key,
         .heads = app->settings.audit_heads,
@@ -324,12 +323,12 @@ static bool start(app_t *app, int bits, char *error, size_t size)
 static bool start_operate(app_t *app, int bits, const char *role, char *error, size_t size)
 {
     /* The relay's role may read what is shown about groups, too. */
-    weir_database_t part = bits & RELAY    ? WEIR_DATABASE_RELAY
-                           : bits & WORKER ? WEIR_DATABASE_WORKER
-                                           : WEIR_DATABASE_API;
+    weir_settings_part_t part = bits & RELAY    ? WEIR_SETTINGS_RELAY
+                                : bits & WORKER ? WEIR_SETTINGS_WORKER
+                                                : WEIR_SETTINGS_API;
     const weir_operate_settings_t settings = {
         .listen = app->settings.metrics_listen,
-        .database = weir_database_of(&app->settings, part),
+        .database = weir_settings_database(&app->settings, part),
         .redis = bits & (RELAY | WORKER) ? app->settings.redis : NULL,
         .roles = role,
         .lines = lines,
@@ -385,7 +384,7 @@ static bool open_tls(app_t *app, int bits, char *error, size_t size)
 static void set_up(app_t *app)
 {
     app->relay_events = (weir_events_settings_t){
-        .database = weir_database_of(&app->settings, WEIR_DATABASE_RELAY),
+        .database = weir_settings_database(&app->settings, WEIR_SETTINGS_RELAY),
         .redis = app->settings.redis,
         .retry_base_ms = app->settings.retry_base,
         .retry_max_ms = app->settings.retry_max,
@@ -394,7 +393,7 @@ static void set_up(app_t *app)
         .source = weir_domain.event_source,
     };
     app->worker_events = app->relay_events;
-    app->worker_events.database = weir_database_of(&app->settings, WEIR_DATABASE_WORKER);
+    app->worker_events.database = weir_settings_database(&app->settings, WEIR_SETTINGS_WORKER);
     app->worker_runtime = (weir_runtime_t){
         .base = app->base,
         .database = app->worker_events.database,
@@ -402,7 +401,7 @@ static void set_up(app_t *app)
         .settings = app->settings.domain,
     };
     app->api_runtime = app->worker_runtime;
-    app->api_runtime.database = weir_database_of(&app->settings, WEIR_DATABASE_API);
+    app->api_runtime.database = weir_settings_database(&app->settings, WEIR_SETTINGS_API);
 }
 
 /* Without it the process does all the same. */
@@ -493,7 +492,8 @@ static int migrate(const weir_settings_t *settings)
             WEIR_LOG_INFO, NULL,
             "the key \"sql\" has no effect and can be removed: the migrations are in the program",
             "{s:s}", "sql", settings->sql);
-    if (!weir_migrate(weir_database_of(settings, WEIR_DATABASE_MIGRATE), lines, error, sizeof(error)))
+    if (!weir_migrate(weir_settings_database(settings, WEIR_SETTINGS_MIGRATE), lines, error,
+                      sizeof(error)))
         return complain(error);
 
     return 0;

@@ -366,6 +366,40 @@ bool weir_settings_check_key(const weir_settings_t *settings, char *error, size_
     return true;
 }
 
+const char *weir_settings_database(const weir_settings_t *settings, weir_settings_part_t part)
+{
+    const char *const own[] = {
+        [WEIR_SETTINGS_API] = settings->database_api,
+        [WEIR_SETTINGS_RELAY] = settings->database_relay,
+        [WEIR_SETTINGS_WORKER] = settings->database_worker,
+        [WEIR_SETTINGS_CTL] = settings->database_ctl,
+        [WEIR_SETTINGS_MIGRATE] = settings->database_migrate,
+    };
+
+    return *own[part] != '\0' ? own[part] : settings->database;
+}
+
+static bool check_databases(const weir_settings_t *s, char *error, size_t size)
+{
+    const struct {
+        const char *key, *value;
+    } all[] = {
+        {"database", s->database},
+        {"database_api", s->database_api},
+        {"database_relay", s->database_relay},
+        {"database_worker", s->database_worker},
+        {"database_ctl", s->database_ctl},
+        {"database_migrate", s->database_migrate},
+    };
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (!weir_database_check(s->config, all[i].key, all[i].value, error, size))
+            return false;
+    }
+
+    return true;
+}
+
 static bool check_groups(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
                          size_t size)
 {
@@ -417,7 +451,7 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
     return check_listen(settings, error, size) && check_listen_tls(settings, error, size) &&
            check_identity(settings, error, size) && check_redis(settings, error, size) &&
            check_redis_tls(settings, error, size) && check_cost(settings, error, size) &&
-           check_audit(settings, error, size) && weir_database_check(settings, error, size) &&
+           check_audit(settings, error, size) && check_databases(settings, error, size) &&
            check_groups(settings, domain, error, size) && check_traces(settings, error, size) &&
            (domain->check == NULL ||
             domain->check(settings->domain, settings->config, error, size));

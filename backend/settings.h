@@ -22,7 +22,7 @@ typedef struct {
     unsigned tls_metrics;    /* whether metrics_listen has TLS, too */
     char *tls_metrics_names; /* empty: tls_allowed_names */
     char *database;          /* libpq connection string */
-    /* the same for a part of the program; empty: that of database. database.h chooses */
+    /* the same for a part of the program; empty: that of database */
     char *database_api, *database_relay, *database_worker, *database_ctl, *database_migrate;
     char *database_password_file; /* for database; may be empty */
     char *redis;
@@ -62,6 +62,18 @@ typedef struct {
     weir_config_t *config;                /* the origin of each value */
     weir_config_key_t retry_attempts_key; /* the domain gives its default */
 } weir_settings_t;
+
+/* Parts of the program that may have a role of their own in the database. */
+typedef enum {
+    WEIR_SETTINGS_API,
+    WEIR_SETTINGS_RELAY, /* and the sealer of the audit log */
+    WEIR_SETTINGS_WORKER,
+    WEIR_SETTINGS_CTL,
+    WEIR_SETTINGS_MIGRATE
+} weir_settings_part_t;
+
+/* The connection string of a part; it belongs to settings. */
+const char *weir_settings_database(const weir_settings_t *settings, weir_settings_part_t part);
 
 /* The certificates of a listener, and of the connections to Redis; use as in tls/tls.h. */
 weir_tls_settings_t weir_settings_tls(const weir_settings_t *settings, const char *use);

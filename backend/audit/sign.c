@@ -290,12 +290,11 @@ static bool write_head(weir_audit_t *a)
         return false;
     }
 
-    return weir_db_query(
-        a->db,
-        "SELECT audit_head_put($1::bigint, $2::text, $3::text, $4::text)", 4,
-        (const char *[]){WEIR_NUMBER((int64_t)a->head_chains->number), a->head->text, a->head->key,
-                         a->head->signature},
-        on_written, a);
+    return weir_db_query(a->db, "SELECT audit_head_put($1::bigint, $2::text, $3::text, $4::text)",
+                         4,
+                         (const char *[]){WEIR_NUMBER((int64_t)a->head_chains->number),
+                                          a->head->text, a->head->key, a->head->signature},
+                         on_written, a);
 }
 
 static void on_ends(PGresult *res, const char *error, const char *sqlstate, void *arg)

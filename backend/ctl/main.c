@@ -6,7 +6,6 @@
 #include "ctl/arguments.h"
 #include "ctl/commands/commands.h"
 #include "ctl/help.h"
-#include "database.h"
 #include "db/settings.h"
 #include "log/alloc.h"
 #include "log/log.h"
@@ -17,13 +16,13 @@
 
 static void connect_database(weir_ctl_t *ctl)
 {
-    const char *const keys[] = {"dbname",  "client_encoding", "application_name", "connect_timeout",
-                                "options", "password",        NULL};
+    const char *const keys[] = {
+        "dbname", "client_encoding", "application_name", "connect_timeout", "options", "password",
+        NULL};
     char *options = weir_db_options(ctl->database, "-c statement_timeout=60s");
     char error[1280], *password;
     bool fine = weir_db_password(ctl->database, &password, error, sizeof(error));
-    const char *const values[] = {ctl->database, "UTF8",   "weirctl", "5",
-                                  options,       password, NULL};
+    const char *const values[] = {ctl->database, "UTF8", "weirctl", "5", options, password, NULL};
 
     if (!fine)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
@@ -116,7 +115,7 @@ int main(int argc, char **argv)
                                               : "");
     }
     if (command->needs == WEIR_CTL_NEEDS_DATABASE) {
-        ctl.database = weir_database_of(&ctl.settings, WEIR_DATABASE_CTL);
+        ctl.database = weir_settings_database(&ctl.settings, WEIR_SETTINGS_CTL);
         weir_db_password_file(ctl.settings.database, ctl.settings.database_password_file);
         connect_database(&ctl);
     }

@@ -498,8 +498,8 @@ bool weir_migrate(const char *conninfo, const weir_sql_line_t *const *lines, cha
     char *options = weir_db_options(conninfo, "-c statement_timeout=0 -c lock_timeout=0");
     char *password;
     bool ok = weir_db_password(conninfo, &password, error, error_size);
-    const char *const keys[] = {"dbname",   "options", "client_encoding", "application_name",
-                                "password", NULL};
+    const char *const keys[] = {"dbname",           "options",  "client_encoding",
+                                "application_name", "password", NULL};
     const char *const values[] = {conninfo, options, "UTF8", "weir-migrate", password, NULL};
     job_t job = {.error = error, .error_size = error_size};
 

@@ -275,9 +275,9 @@ static const char *start_connecting(weir_db_t *db, char *error, size_t size)
                                 "password",
                                 NULL};
     bool fine = weir_db_password(db->conninfo, &password, error, size);
-    const char *const values[] = {"10",   "5",         "3",  "20000", db->conninfo, options,
-                                  "UTF8", application, host, address, port,         password,
-                                  NULL};
+    const char *const values[] = {"10",    "5",      "3",         "20000", db->conninfo,
+                                  options, "UTF8",   application, host,    address,
+                                  port,    password, NULL};
 
     assert(db->state == CONNECTING && db->conn == NULL && db->in_flight == 0);
     snprintf(application, sizeof(application), "weir-%s", db->name);

@@ -1,5 +1,5 @@
-# ./weir up: each part of the backend logs in to PostgreSQL as a user of its own, with a password that
-# nobody else can read. A stack of an earlier version, in which all are one user, gets that, too.
+# ./weir up: each part of the backend logs in to PostgreSQL as a user of its own, with a password
+# that nobody else can read. A stack of an earlier version, in which all are one user, gets that, too.
 use strict;
 use warnings;
 
@@ -20,7 +20,10 @@ sub psql_as {
 
 
 my $emails = 0;
-sub signs_up { return ask('POST', '/signup', { email => $emails++ . '@example.com', displayName => 'A' })->{status} }
+sub signs_up {
+    my $user = { email => $emails++ . '@example.com', displayName => 'A' };
+    return ask('POST', '/signup', $user)->{status};
+}
 
 up();
 wait_for('the first signup' => sub { signs_up() == 201 });
@@ -59,16 +62,17 @@ is((weir('ctl', 'groups', 'pause', 'email'))[0], 0, './weir ctl may act');
 ($code, $text) = psql_as('postgres', $admin, '-c', <<'SQL');
 REASSIGN OWNED BY weir_migrate TO weir;
 ALTER DATABASE weir OWNER TO weir;
-DROP OWNED BY stack_api, stack_relay, stack_worker, stack_operator, weir_api, weir_relay, weir_worker, weir_ctl,
-              weir_operator;
+DROP OWNED BY stack_api, stack_relay, stack_worker, stack_operator;
+DROP OWNED BY weir_api, weir_relay, weir_worker, weir_ctl, weir_operator;
 SQL
 is $code, 0, 'one user owns all' or diag $text;
 is((weir('down'))[0], 0, 'down');
 unlink $admin or die $!;
 up();
 wait_for('signups' => sub { signs_up() == 201 });
-is((psql_as('postgres', $admin, '-c', "SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables"
-            . " WHERE schemaname = 'public'"))[1], "weir_migrate\n", 'has an owner that nobody logs in as');
+($code, $text) = psql_as('postgres', $admin, '-c',
+    "SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables WHERE schemaname = 'public'");
+is $text, "weir_migrate\n", 'has an owner that nobody logs in as';
 is slurp("$run/postgres/pg_hba.conf"), "local all all scram-sha-256\n", 'and passwords again';
 ($code, $text) = psql_as('weir', $admin, '-c', 'SELECT count(*) FROM users');
 is $code, 0, 'which are new ones' or diag $text;

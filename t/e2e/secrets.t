@@ -74,7 +74,8 @@ like $arguments, qr/^sed /m, 'programs were called';
 my %of = map { /:([^:]+):([^:]+)$/ ? ($1 => $2) : () }
     map { split /\n/, slurp($_) } "$dir/run/postgres-passwords", glob "$dir/run/database/*";
 is join(' ', sort keys %of),
-    'postgres stack_api stack_operator stack_relay stack_worker weir', 'and a password for each user';
+    'postgres stack_api stack_operator stack_relay stack_worker weir',
+    'and a password for each user';
 unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]"
     for ["Redis' password", $password], ['what webhooks are signed with', $webhook],
     (map { ["the password of PostgreSQL's user $_", $of{$_}] } sort keys %of),

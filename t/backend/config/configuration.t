@@ -178,7 +178,8 @@ subtest 'no message shows a secret' => sub {
             'port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush',
             'password = a hush=b',
             'postgresql://u:%zzhush@h/d', "password='hush", 'PASSWORD=hush port=x'],
-        database_api => ['port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush'],
+        database_api => [
+            'port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush'],
         redis => ['redis://:hush@h:0', 'redis://u:hush@h:1/x'],
         smtp => ['smtp://u:hush@h:x'],
         payments_url => ['http://u:hush@h:abc'],

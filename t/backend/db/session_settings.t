@@ -44,7 +44,8 @@ my %HOSTILE = (
 );
 
 my $s =
-    Weir::Stack->new(roles => 0, conf => { retry_base => '20ms', retry_max => '200ms', retry_attempts => '2' });
+    Weir::Stack->new(roles => 0,
+        conf => { retry_base => '20ms', retry_max => '200ms', retry_attempts => '2' });
 my $super = sub { $s->psql_as('postgres', 'weir', $_[0]) };
 my $e = Weir::Events->new($s);
 
