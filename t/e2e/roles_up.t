@@ -1,5 +1,5 @@
 # ./weir up: each part of the backend logs in to PostgreSQL as a user of its own, with a password
-# that nobody else can read. A stack of an earlier version, in which all are one user, gets that, too.
+# that nobody else can read. A stack of an earlier version, in which all are one user, gets that.
 use strict;
 use warnings;
 

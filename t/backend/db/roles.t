@@ -172,7 +172,8 @@ subtest 'functions lend nothing to statements, tables or functions of their call
             "consume() calls no $function()";
     }
     my $said = $s->psql_as('user_relay', 'weir',
-        'CREATE TEMP TABLE outbox (position bigint, created_at timestamptz); SET search_path = pg_temp, public; INSERT INTO outbox VALUES (NULL, now());'
+        'CREATE TEMP TABLE outbox (position bigint, created_at timestamptz);'
+            . ' SET search_path = pg_temp, public; INSERT INTO outbox VALUES (NULL, now());'
             . ' SELECT waiting FROM public.readings_outbox()');
     is $said, 0, 'a temporary table is not the outbox';
 };
@@ -180,7 +181,8 @@ subtest 'functions lend nothing to statements, tables or functions of their call
 subtest 'an installation of one user goes on, and takes the roles when they are there' => sub {
     my $s = Weir::Stack->new(roles => 0, conf => { groups => 'flags' });
     my $open = 'SELECT count(*) FILTER (WHERE p.prosecdef),'
-        . " count(*) FILTER (WHERE p.proacl IS NOT NULL) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace";
+        . " count(*) FILTER (WHERE p.proacl IS NOT NULL) FROM pg_proc p"
+        . " WHERE p.pronamespace = 'public'::regnamespace";
     is $s->psql($open), '0|0', 'without the roles no right is given or taken';
     $s->start_backend('all');
     my $sign_up = sub {
@@ -252,7 +254,8 @@ subtest 'the statements of the guide' => sub {
     $s->psql_as('postgres', 'shop', 'ALTER TABLE of_shop OWNER TO shop');
     $s->psql_as('postgres', 'shop', $give);
     is $s->psql_as('postgres', 'shop',
-        "SELECT tableowner FROM pg_tables WHERE tablename = 'of_shop'"), 'weir_migrate', 'what one user owns is given to the role';
+        "SELECT tableowner FROM pg_tables WHERE tablename = 'of_shop'"), 'weir_migrate',
+        'what one user owns is given to the role';
 };
 
 subtest 'a grant that was forgotten is named' => sub {
