@@ -74,7 +74,8 @@ build() {
 make_user() {
     [ "$(id -u)" = 0 ] || return 0
     id weir >/dev/null 2>&1 ||
-        useradd --system --no-create-home --shell /usr/sbin/nologin weir || true
+        useradd --system --no-create-home --shell /usr/sbin/nologin weir ||
+        step account "without the user weir the services run as nobody, as others may, too"
 }
 
 make_places() {

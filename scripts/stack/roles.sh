@@ -27,8 +27,11 @@ roles_passfile() {
 # Who reaches PostgreSQL's socket may try passwords: the services' group alone.
 roles_make_socket_folder() {
     mkdir -p "$pg_socket"
-    chmod 750 "$pg_socket"
-    if [ "$(id -u)" = 0 ]; then chown "$service_user:$(id -g "$stack_user")" "$pg_socket"; fi
+    chmod 700 "$pg_socket"
+    if [ "$(id -u)" = 0 ]; then
+        chown "$service_user:$(id -g "$stack_user")" "$pg_socket"
+        chmod 750 "$pg_socket"
+    fi
 }
 
 roles_make_admin() {

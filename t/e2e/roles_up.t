@@ -40,7 +40,19 @@ for my $user (qw(postgres weir stack_api stack_operator)) {
 for my $file ($admin, glob "$run/database/*") {
     is sprintf('%03o', (stat $file)[2] & 07777), '600', "$file is its owner's alone";
 }
-is sprintf('%03o', (stat "$run/pg")[2] & 07777), '750', "PostgreSQL's socket is for the services";
+is sprintf('%03o', (stat "$run/pg")[2] & 07777), $> == 0 ? '750' : '700',
+    "PostgreSQL's socket is for the services";
+if ($> == 0) {
+    my %is;
+    for my $service (qw(postgres redis smtp payments traces backend nginx)) {
+        my ($pid) = slurp("$run/pids/$service") =~ /^(\d+)/;
+        $is{$service} = getpwuid((stat "/proc/$pid")[4]);
+    }
+    is_deeply \%is, {
+        postgres => 'postgres', nginx => 'root',
+        map({ $_ => 'weir' } qw(redis smtp payments traces backend)) },
+        'root drops to accounts without rights; only the master of nginx stays';
+}
 ($code, $text) = psql_as('stack_api', "$run/database/api", '-c', 'DELETE FROM outbox');
 like $text, qr/permission denied for table outbox/, 'a password gives the rights of its part';
 ($code, $text) = psql_as('weir', $admin, '-c', 'CREATE TABLE mine (); DROP TABLE mine');

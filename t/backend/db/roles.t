@@ -140,6 +140,21 @@ subtest 'what they do not need is refused' => sub {
     }
 };
 
+subtest 'who may only look sees all that weirctl shows' => sub {
+    my $s = Weir::Stack->new;
+    $s->{conf}{database_ctl} = $s->database =~ s/user=weir/user=user_ctl/r;
+    $s->psql("INSERT INTO consumer_partitions (group_name, partition, handled) VALUES ('g', 0, 0);"
+            . ' INSERT INTO dead_letters (group_name, partition, position, attempts, error)'
+            . " VALUES ('g', 0, 1, 1, 'e');"
+            . " SELECT audit_put(NULL, NULL, 'user.delete', 'user:1', 'accepted')");
+    for my $command (
+        'groups --interval 0', 'outbox', 'relay', 'dead list', 'dead show g 0/1',
+        'audit list', 'audit show 1') {
+        my ($status, $out, $err) = $s->weirctl(split ' ', $command);
+        is $status, 0, $command or diag $err;
+    }
+};
+
 subtest 'functions lend nothing to statements, tables or functions of their callers' => sub {
     my $s = Weir::Stack->new(redis => 0);
     my $once = sub {
@@ -184,6 +199,8 @@ subtest 'an installation of one user goes on, and takes the roles when they are 
         . " count(*) FILTER (WHERE p.proacl IS NOT NULL) FROM pg_proc p"
         . " WHERE p.pronamespace = 'public'::regnamespace";
     is $s->psql($open), '0|0', 'without the roles no right is given or taken';
+    $s->psql_as('postgres', 'weir',
+        'CREATE FUNCTION of_another() RETURNS int LANGUAGE sql RETURN 1');
     $s->start_backend('all');
     my $sign_up = sub {
         $s->post('/signup', { email => "$_[0]\@example.com", displayName => 'A' })->{status};
@@ -201,6 +218,7 @@ subtest 'an installation of one user goes on, and takes the roles when they are 
     $s->make_roles;
     is +($s->run_backend('migrate'))[0], 0, 'all of them';
     isnt $s->psql($open), '0|0', 'get their rights';
+    is $s->psql_as('user_ctl', 'weir', 'SELECT of_another()'), 1, 'functions of others stay theirs';
     is $sign_up->('two'), 201, 'the process of the owner goes on';
     is $s->stop_backend('all'), 0, 'and stops';
     $s->{roles} = 1;
@@ -219,6 +237,7 @@ subtest 'an installation of one user goes on, and takes the roles when they are 
 SELECT string_agg(DISTINCT o.owner::regrole::text, ' ')
 FROM (SELECT relowner AS owner FROM pg_class WHERE relnamespace = 'public'::regnamespace
       UNION ALL SELECT proowner FROM pg_proc WHERE pronamespace = 'public'::regnamespace) o
+WHERE o.owner <> 'postgres'::regrole
 SQL
     is $s->psql_as('postgres', 'weir',
         'SELECT count(*) FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a'

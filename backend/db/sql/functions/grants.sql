@@ -108,7 +108,7 @@ BEGIN
     PERFORM grant_withdraw(ARRAY(
         SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass FROM pg_class c
         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
-          AND pg_has_role(c.relowner, 'USAGE') AND grant_is_in(c.relacl)));
+          AND c.relowner = current_user::regrole AND grant_is_in(c.relacl)));
     FOREACH given IN ARRAY grant_roles() LOOP
         IF NOT has_schema_privilege(grant_role(given), current_schema(), 'USAGE') THEN
             EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), grant_role(given));
@@ -129,10 +129,10 @@ BEGIN
     END IF;
     PERFORM grant_withdraw(ARRAY(
         SELECT 'ROUTINE ' || p.oid::regprocedure FROM pg_proc p
-        WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'USAGE')
+        WHERE p.pronamespace = current_schema()::regnamespace AND p.proowner = current_user::regrole
           AND p.xmin <> pg_current_xact_id()::xid AND grant_is_in(p.proacl)));
     FOR open IN SELECT p.oid FROM pg_proc p
-                WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'USAGE')
+                WHERE p.pronamespace = current_schema()::regnamespace AND p.proowner = current_user::regrole
                   AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0))
                   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                                   AND d.deptype = 'e') LOOP
