@@ -94,8 +94,8 @@ WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
        OR 'search_path=public, pg_temp' <> ALL (p.proconfig))
 SQL
     is $s->psql("SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
-            . ' AND p.prosecdef AND has_function_privilege(\'weir_api\', p.oid, \'EXECUTE\')'), 11,
-        'the API has eleven';
+            . ' AND p.prosecdef AND has_function_privilege(\'weir_api\', p.oid, \'EXECUTE\')'), 14,
+        'the API has fourteen';
 };
 
 subtest 'what they do not need is refused' => sub {
@@ -104,6 +104,7 @@ subtest 'what they do not need is refused' => sub {
         user_api => [
             'SELECT * FROM outbox', 'SELECT * FROM users', 'INSERT INTO users DEFAULT VALUES',
             'SELECT * FROM audit_records', 'UPDATE payments SET status = $$SUCCEEDED$$',
+            'SELECT * FROM idempotency_keys', 'DELETE FROM idempotency_keys',
             'SELECT group_delete($$email$$, true)',
             'SELECT outbox_put(NULL, NULL, NULL, NULL, NULL)',
         ],
