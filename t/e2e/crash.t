@@ -3,7 +3,8 @@
 #
 # A round: clients sign up, order, check out and put events; at a random moment one fault happens or
 # several at once; what died is started again; when all events are handled, the accounts must agree
-# (Weir::Accounts). Every kind of fault comes in turn, in an order that the seed decides. In the end
+# (Weir::Accounts). All parts prove who they are, as on the stack of ./weir up; with
+# WEIR_CRASH_PLAIN=1 they do not. Every kind of fault comes in turn, in an order that the seed decides. In the end
 # the accounts are falsified, one by one, and must notice. WEIR_CRASH_ROUNDS is how many (5: each
 # fault once), WEIR_CRASH_SEED repeats a run's choices.
 use strict;
@@ -24,6 +25,7 @@ use Weir::Link;
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 use Weir::Stack::Postgres;
+use Weir::Stack::Secure;
 
 my $ROUNDS = $ENV{WEIR_CRASH_ROUNDS} // 5;
 my $SEED = $ENV{WEIR_CRASH_SEED} // int(rand 2**31);
@@ -37,7 +39,8 @@ my @PRODUCTS = map { "01900000-0000-7000-8000-00000000000$_" } 1 .. 6;
 $SIG{INT} = $SIG{TERM} = sub { exit 130 };
 diag "seed $SEED, $ROUNDS rounds";
 
-my $s = Weir::Stack->new(conf => {
+my $kind = $ENV{WEIR_CRASH_PLAIN} ? 'Weir::Stack' : 'Weir::Stack::Secure';
+my $s = $kind->new(conf => {
     retry_base => '20ms', retry_max => '500ms', stream_limit => 100, smtp_timeout => '60s',
 });
 my $gateway = Weir::Payments->new($s);
@@ -51,8 +54,10 @@ for my $name (qw(relay worker2)) {
     my $socket = $s->dir . "/$name-postgres";
     mkdir $socket or die "$socket: $!\n";
     $link{"$name-redis"} = Weir::Link->new($s, "$name-redis", to => $s->{redis_port});
-    $link{"$name-postgres"} = Weir::Link->new($s, "$name-postgres", from => "$socket/.s.PGSQL.5432",
-        to => $s->dir . '/pg/.s.PGSQL.5432');
+    $link{"$name-postgres"} = $s->{keys}
+        ? Weir::Link->new($s, "$name-postgres", to => $s->{pg_port})
+        : Weir::Link->new($s, "$name-postgres", from => "$socket/.s.PGSQL.5432",
+            to => $s->dir . '/pg/.s.PGSQL.5432');
 }
 
 my %role = (api => 'api', relay => 'relay', worker1 => 'worker', worker2 => 'worker');
@@ -64,10 +69,11 @@ sub life { my ($name) = @_; return "$name-$life{$name}" }
 sub start {
     my ($name) = @_;
     $life{$name}++;
-    my %conf = (smtp => "smtp://127.0.0.1:$s->{smtp_port}/" . life($name));
+    my %conf = (smtp => $s->smtp_url('/' . life($name)));
     if ($link{"$name-redis"}) {
-        $conf{redis} = 'redis://127.0.0.1:' . $link{"$name-redis"}->from . '/0';
-        $conf{database} = $s->database =~ s{/pg\b}{/$name-postgres}r;
+        $conf{redis} = $s->redis_url($link{"$name-redis"}->from);
+        $conf{database} = $s->{keys} ? $s->database($link{"$name-postgres"}->from)
+            : $s->database =~ s{/pg\b}{/$name-postgres}r;
     }
     $s->start_backend($role{$name}, name => $name, conf => \%conf);
 }
@@ -100,7 +106,8 @@ sub http_step {
         my ($path, $content, $headers) = @_;
         my $r = $http->post(
             $s->url($path),
-            {   headers => { 'Content-Type' => 'application/json', %{ $headers // {} } },
+            {   headers => { 'Content-Type' => 'application/json', $s->authorization,
+                    %{ $headers // {} } },
                 content => $json->encode($content) });
         return $r->{status} =~ /^20[12]$/ ? $json->decode($r->{content}) : undef;
     };

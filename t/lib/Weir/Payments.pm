@@ -31,7 +31,8 @@ my $PRICE = 129900;
 sub new {
     my ($class, $stack) = @_;
     my $self = bless { stack => $stack, port => free_port(), users => 0 }, $class;
-    $stack->{conf}{payments_url} = "http://127.0.0.1:$self->{port}";
+    $self->{url} = ($stack->{keys} ? 'https' : 'http') . "://127.0.0.1:$self->{port}";
+    $stack->{conf}{payments_url} = $self->{url};
     $stack->{conf}{payments_timeout} = '60s'; # a loaded machine is no lost answer
     $stack->{conf}{webhook_secret} = $self->secret;
     return $self;
@@ -59,6 +60,7 @@ sub start {
     my $url = $more{webhooks} // $s->url('/webhooks/payment');
     my @webhooks = ('-w', $url, '-s', $self->secret);
     my @command = ($binary, '-l', "127.0.0.1:$self->{port}", @webhooks);
+    push @command, '-T', "$s->{keys}/payments" if $s->{keys};
     $s->start_process('sim', [@command, '-f', $s->dir . '/ledger.json']);
     $s->wait_started('sim' => sub { listens($self->{port}) });
 }
@@ -69,8 +71,12 @@ sub kill { my ($self) = @_; return $self->{stack}->stop_process('sim', 'KILL') }
 sub ask {
     my ($self, $method, $path, $content) = @_;
     my $option = $content ? { content => $json->encode($content) } : {};
-    my $url = "http://127.0.0.1:$self->{port}$path";
-    my $r = HTTP::Tiny->new(timeout => 30)->request($method, $url, $option);
+    my $keys = $self->{stack}{keys};
+    my %tls = $keys ? (verify_SSL => 1, SSL_options => {
+        SSL_ca_file => "$keys/ctl/ca.crt", SSL_cert_file => "$keys/ctl/tls.crt",
+        SSL_key_file => "$keys/ctl/tls.key",
+    }) : ();
+    my $r = HTTP::Tiny->new(timeout => 30, %tls)->request($method, $self->{url} . $path, $option);
     die "$method $path: $r->{status} $r->{content}\n" if $r->{status} >= 300;
     return $json->decode($r->{content});
 }

@@ -192,15 +192,25 @@ sub start_redis {
     my ($self) = @_;
     my $dir = "$self->{dir}/redis";
     mkdir $dir;
-    my @listen = ('--port', $self->{redis_port}, '--bind', '127.0.0.1');
+    my @listen = ($self->redis_listen, '--bind', '127.0.0.1');
     my @users = redis_users($self->{dir});
     my @files = ('--unixsocket', "$dir/redis.sock", '--dir', $dir);
     $self->start_process(
         'redis',
         [redis_server(), @listen, @files, '--save', '', '--appendonly', 'no', @users]);
-    $self->wait_started('redis' => sub { redis_answers($self->{redis_port}) });
-    redis_watch($self->{redis_port});
+    $self->wait_started('redis' => sub { redis_answers($self->redis_address) });
+    redis_watch($self->redis_address);
 }
+
+# What Weir::Stack::Secure has otherwise: the options of Redis' server and of its client, URLs, what
+# mail servers of tests get, and headers that say who asks.
+sub redis_listen { my ($self) = @_; return ('--port', $self->{redis_port}) }
+sub redis_address { my ($self) = @_; return $self->{redis_port} }
+sub redis_at { my ($self) = @_; return ('-h', '127.0.0.1', '-p', $self->{redis_port}) }
+sub redis_url { my ($self, $port) = @_; return 'redis://127.0.0.1:' . ($port // $self->{redis_port}) . '/0' }
+sub smtp_url { my ($self, $path) = @_; return "smtp://127.0.0.1:$self->{smtp_port}" . ($path // '') }
+sub smtp_keys { return () }
+sub authorization { return () }
 
 # Nothing is saved: after this Redis starts empty.
 sub stop_redis { my ($self) = @_; return $self->stop_process('redis', 'TERM') }
@@ -213,8 +223,7 @@ sub thaw   { my ($self, $name) = @_; return $self->signal($name, 'CONT') }
 # Runs Redis' client and returns its output.
 sub redis {
     my ($self, @arguments) = @_;
-    my @command =
-        redis_cli_command('-h', '127.0.0.1', '-p', $self->{redis_port}, @arguments);
+    my @command = redis_cli_command($self->redis_at, @arguments);
     open my $cli, '-|', '/bin/sh', '-c', 'exec "$@" 2>&1', 'sh', @command
         or die "redis-cli: $!\n";
     local $/;
@@ -235,7 +244,7 @@ sub start_smtp {
 sub start_smtp_ledger {
     my ($self) = @_;
     my $file = "$self->{dir}/mails.log";
-    $self->_run_smtp("$ROOT/t/lib/smtp-ledger.py", $self->{smtp_port}, $file);
+    $self->_run_smtp("$ROOT/t/lib/smtp-ledger.py", $self->{smtp_port}, $file, $self->smtp_keys);
     return $file;
 }
 
@@ -297,10 +306,10 @@ sub write_conf {
     my %all = (
         listen   => "127.0.0.1:$self->{port}",
         database => $self->database,
-        redis    => "redis://127.0.0.1:$self->{redis_port}/0",
+        redis    => $self->redis_url,
         redis_user => $user,
         redis_password_file => "$self->{dir}/redis-passwords/$user",
-        ($self->{domain} ? () : (smtp => "smtp://127.0.0.1:$self->{smtp_port}")),
+        ($self->{domain} ? () : (smtp => $self->smtp_url)),
         %{ $self->{conf} }, %conf);
     %all = ($self->databases($all{database}), %all) if defined $all{database};
     my $file = "$self->{dir}/weir-backend." . ++$self->{confs} . '.conf';
@@ -401,7 +410,9 @@ sub url { my ($self, $path) = @_; return "http://127.0.0.1:$self->{port}$path" }
 sub request {
     my ($self, $method, $path, $option) = @_;
     my $http = HTTP::Tiny->new(timeout => $Weir::Base::DEADLINE, max_redirect => 0);
-    my $r = $http->request($method, $self->url($path), $option // {});
+    my %option = %{ $option // {} };
+    $option{headers} = { $self->authorization, %{ $option{headers} // {} } };
+    my $r = $http->request($method, $self->url($path), \%option);
     $r->{json} = eval { $json->decode($r->{content}) }
         if ($r->{headers}{'content-type'} // '') =~ /json/;
     return $r;
