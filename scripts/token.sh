@@ -1,8 +1,8 @@
 #!/bin/bash
-# token.sh token [--sub SUBJECT] [--scope SCOPES] [--ttl SECONDS]: prints a token for a client of the
-# stack. token.sh curl [the same] ARG…: runs curl with it, and with the operator's certificate; an
-# ARG that begins with "/" is a path of the edge. token.sh dashboard: prints the address at which a
-# browser gets an operator's cookie.
+# token.sh token [--sub SUBJECT] [--scope SCOPES] [--ttl SECONDS]: prints a token for a client of
+# the stack. token.sh curl [the same] ARG…: runs curl with it, and with the operator's certificate;
+# an ARG that begins with "/" is a path of the edge. token.sh dashboard: prints the address at which
+# a browser gets an operator's cookie.
 set -euo pipefail
 # shellcheck source=scripts/stack/lib.sh
 . "$(dirname "$0")/stack/lib.sh"

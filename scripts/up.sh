@@ -94,7 +94,8 @@ make_places() {
 }
 
 as_superuser() {
-    "$(pg_bin)/psql" -qAtX -v ON_ERROR_STOP=1 -h "$pg_socket" -p "$pg_port" -U postgres -d postgres "$@"
+    "$(pg_bin)/psql" -qAtX -v ON_ERROR_STOP=1 -h "$pg_socket" -p "$pg_port" -U postgres \
+        -d postgres "$@"
 }
 
 prepare_database() {

@@ -43,9 +43,8 @@ static struct curl_slist *prove(CURL *easy, const char *url)
         static const struct {
             CURLoption option;
             const char *file;
-        } files[] = {{CURLOPT_CAINFO, "ca.crt"},
-                     {CURLOPT_SSLCERT, "tls.crt"},
-                     {CURLOPT_SSLKEY, "tls.key"}};
+        } files[] = {
+            {CURLOPT_CAINFO, "ca.crt"}, {CURLOPT_SSLCERT, "tls.crt"}, {CURLOPT_SSLKEY, "tls.key"}};
 
         for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
             text = weir_alloc_format("%s/%s", folder, files[i].file);
@@ -54,7 +53,8 @@ static struct curl_slist *prove(CURL *easy, const char *url)
         }
     }
     if (token != NULL && *token != '\0' &&
-        (strncmp(url, "http://127.0.0.1:", 17) == 0 || strncmp(url, "http://localhost:", 17) == 0)) {
+        (strncmp(url, "http://127.0.0.1:", 17) == 0 ||
+         strncmp(url, "http://localhost:", 17) == 0)) {
         text = weir_alloc_format("Authorization: Bearer %s", token);
         lines = weir_alloc_check(curl_slist_append(NULL, text));
         free(text);

@@ -72,7 +72,8 @@ static bool read_settings(weir_settings_t *settings, weir_ctl_needs_t needs, con
 
 int main(int argc, char **argv)
 {
-    static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000, .wait = -1, .overlap = -1}};
+    static weir_ctl_t ctl = {
+        .args = {.partition = -1, .count = 20, .interval = 1000, .wait = -1, .overlap = -1}};
     static weir_ctl_commands_t commands;
     static weir_ctl_given_t given;
     const weir_ctl_command_t *command;
@@ -108,7 +109,7 @@ int main(int argc, char **argv)
         if (command->needs == WEIR_CTL_USES_DATABASE)
             try_database(&ctl, file != NULL ? file : WEIR_CTL_CONF_DEFAULT);
         else if (!read_settings(&ctl.settings, command->needs,
-                           file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error, sizeof(error)))
+                                file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error, sizeof(error)))
             return weir_ctl_fail(WEIR_CTL_USAGE, "%s%s", error,
                                  file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT
                                                 " names another configuration"

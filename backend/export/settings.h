@@ -53,7 +53,7 @@ typedef struct {
     char **headers; /* lines, ends with NULL */
     unsigned timeout_ms;
     bool gzip;
-    char *certificate;                      /* a file, or NULL */
+    char *certificate;                     /* a file, or NULL */
     char *client_certificate, *client_key; /* the same */
     weir_sampler_t sampler;
     double ratio;

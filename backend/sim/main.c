@@ -41,14 +41,47 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(arg);
 }
 
+/* What the command line says; NULL: not given. */
+typedef struct {
+    const char *address, *url, *file, *tls, *names;
+    const weir_secret_t *secret;
+} wanted_t;
+
+/* Until a signal ends it. Returns false with a message if it cannot start. */
+static bool run(sim_t *sim, const wanted_t *wanted, char *error, size_t size)
+{
+    signal(SIGPIPE, SIG_IGN);
+    sim->base = event_base_new();
+    if (sim->base == NULL) {
+        snprintf(error, size, "no event loop: out of memory or descriptors");
+        return false;
+    }
+    if (!sim_ledger_open(sim, wanted->file, error, size))
+        return false;
+    if (wanted->url != NULL) {
+        sim->webhooks = sim_webhooks_new(sim, wanted->url, wanted->secret, error, size);
+        if (sim->webhooks == NULL)
+            return false;
+    }
+    if (!sim_listen(sim, wanted->address, wanted->tls, wanted->names, error, size))
+        return false;
+    event_add(evsignal_new(sim->base, SIGTERM, on_signal, sim->base), NULL);
+    event_add(evsignal_new(sim->base, SIGINT, on_signal, sim->base), NULL);
+    fprintf(stderr, "weir-payments-sim: answers on %s\n", wanted->address);
+    event_base_dispatch(sim->base);
+    if (sim->ledger != NULL)
+        fclose(sim->ledger);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {
         {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
     static sim_t sim = {.switches = {.error_status = 503}};
-    const char *address = NULL, *url = NULL, *key = NULL, *file = NULL, *tls = NULL;
-    const char *names = "spiffe://weir.internal/*";
     weir_secret_t secret = {.len = 0};
+    wanted_t wanted = {.names = "spiffe://weir.internal/*", .secret = &secret};
+    const char *key = NULL;
     char error[512];
     int option;
 
@@ -57,10 +90,10 @@ int main(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "l:w:s:S:f:T:n:hV", long_options, NULL)) != -1) {
         switch (option) {
         case 'l':
-            address = optarg;
+            wanted.address = optarg;
             break;
         case 'w':
-            url = optarg;
+            wanted.url = optarg;
             break;
         case 's':
             key = optarg;
@@ -69,13 +102,13 @@ int main(int argc, char **argv)
             sim.secret_file = optarg;
             break;
         case 'T':
-            tls = optarg;
+            wanted.tls = optarg;
             break;
         case 'n':
-            names = optarg;
+            wanted.names = optarg;
             break;
         case 'f':
-            file = optarg;
+            wanted.file = optarg;
             break;
         case 'h':
             usage(stdout);
@@ -87,7 +120,8 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (address == NULL || optind < argc || (url == NULL) != (key == NULL && sim.secret_file == NULL)) {
+    if (wanted.address == NULL || optind < argc ||
+        (wanted.url == NULL) != (key == NULL && sim.secret_file == NULL)) {
         usage(stderr);
         return 2;
     }
@@ -95,24 +129,5 @@ int main(int argc, char **argv)
         (sim.secret_file != NULL && !sim_secret_read(sim.secret_file, &secret)))
         return complain("the secret must be whsec_ and base64 of 24 to 64 bytes");
 
-    signal(SIGPIPE, SIG_IGN);
-    sim.base = event_base_new();
-    if (sim.base == NULL)
-        return complain("no event loop: out of memory or descriptors");
-    if (!sim_ledger_open(&sim, file, error, sizeof(error)))
-        return complain(error);
-    if (url != NULL) {
-        sim.webhooks = sim_webhooks_new(&sim, url, &secret, error, sizeof(error));
-        if (sim.webhooks == NULL)
-            return complain(error);
-    }
-    if (!sim_listen(&sim, address, tls, names, error, sizeof(error)))
-        return complain(error);
-    event_add(evsignal_new(sim.base, SIGTERM, on_signal, sim.base), NULL);
-    event_add(evsignal_new(sim.base, SIGINT, on_signal, sim.base), NULL);
-    fprintf(stderr, "weir-payments-sim: answers on %s\n", address);
-    event_base_dispatch(sim.base);
-    if (sim.ledger != NULL)
-        fclose(sim.ledger);
-    return 0;
+    return run(&sim, &wanted, error, sizeof(error)) ? 0 : complain(error);
 }

@@ -57,8 +57,8 @@ typedef struct sim_webhooks sim_webhooks_t;
 typedef struct {
     struct event_base *base;
     sim_switches_t switches;
-    json_t *charges; /* an array, in the order of creation */
-    FILE *ledger;    /* or NULL */
+    json_t *charges;         /* an array, in the order of creation */
+    FILE *ledger;            /* or NULL */
     const char *secret_file; /* read for each webhook; NULL: the secret is given */
     sim_webhooks_t *webhooks;
 } sim_t;

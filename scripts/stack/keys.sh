@@ -92,13 +92,14 @@ nginx_server() {
 
 # Lines of the backend's configuration.
 tls_backend() {
+    local ids=spiffe://weir.internal
     [ "$tls" = 1 ] || return 0
     cat <<END
 tls_certificate = $keys/api/tls.crt
 tls_key = $keys/api/tls.key
 tls_client_ca = $keys/api/ca.crt
-tls_allowed_names = spiffe://weir.internal/edge
-tls_metrics_names = spiffe://weir.internal/edge, spiffe://weir.internal/metrics, spiffe://weir.internal/ctl
+tls_allowed_names = $ids/edge
+tls_metrics_names = $ids/edge, $ids/metrics, $ids/ctl
 redis_ca = $keys/api/ca.crt
 redis_certificate = $keys/api/tls.crt
 redis_key = $keys/api/tls.key

@@ -4,7 +4,7 @@
 # A stack is one folder (WEIR_RUN, by default .run) and ten ports from WEIR_PORT (8080) on: edge,
 # backend, Redis, SMTP sink, payment gateway, the backend's metrics, the receiver of spans, the
 # edge's server for operators, Prometheus (with WEIR_PROMETHEUS=1), and PostgreSQL (unless
-# WEIR_TLS=0). Several stacks can run side by side. PostgreSQL and Redis also listen on unix sockets.
+# WEIR_TLS=0). Several stacks can run side by side. PostgreSQL and Redis also have unix sockets.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this

@@ -172,7 +172,8 @@ configure_prometheus() {
     mkdir -p "$home/prometheus/rules"
     cp conf/prometheus/*.rules.yml "$home/prometheus/rules"
     prometheus_token
-    fill HOME "$home" KEYS "$keys" SCHEME "$(tls_scheme)" OPERATORS_PORT "$operators_port" METRICS_PORT "$metrics_port" \
+    fill HOME "$home" KEYS "$keys" SCHEME "$(tls_scheme)" OPERATORS_PORT "$operators_port" \
+        METRICS_PORT "$metrics_port" \
         <conf/prometheus/prometheus.yml.in | write_file "$home/prometheus/prometheus.yml"
     if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/prometheus"; fi
 }
@@ -287,7 +288,9 @@ start_nginx() {
 
 # --- checking ----------------------------------------------------------------------
 
-answers_postgres() { "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p "$pg_port" -U postgres -d postgres; }
+answers_postgres() {
+    "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p "$pg_port" -U postgres -d postgres
+}
 answers_redis() { [ "$(stack_redis_cli ping 2>/dev/null)" = PONG ]; }
 answers_smtp() {
     local scheme=smtp

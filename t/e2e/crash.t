@@ -4,9 +4,9 @@
 # A round: clients sign up, order, check out and put events; at a random moment one fault happens or
 # several at once; what died is started again; when all events are handled, the accounts must agree
 # (Weir::Accounts). All parts prove who they are, as on the stack of ./weir up; with
-# WEIR_CRASH_PLAIN=1 they do not. Every kind of fault comes in turn, in an order that the seed decides. In the end
-# the accounts are falsified, one by one, and must notice. WEIR_CRASH_ROUNDS is how many (5: each
-# fault once), WEIR_CRASH_SEED repeats a run's choices.
+# WEIR_CRASH_PLAIN=1 they do not. Every kind of fault comes in turn, in an order that the seed
+# decides. In the end the accounts are falsified, one by one, and must notice. WEIR_CRASH_ROUNDS is
+# how many (5: each fault once), WEIR_CRASH_SEED repeats a run's choices.
 use strict;
 use warnings;
 

@@ -128,7 +128,7 @@ for my $name (sort keys %hello) {
     # They name who may call.
     $said = shake($name, "$keys/worker", $hello{$name}) if $name =~ /backend|metrics/;
     $said = shake($name, "$keys/metrics", $hello{$name}) if $name =~ /payments|traces/;
-    ok $said =~ $refused && $said !~ $answer, "$name: nor with that of a part without business there"
+    ok $said =~ $refused && $said !~ $answer, "$name: nor with that of a part that has no business"
         or diag $said;
 }
 like shake('redis', "$keys/ctl", 'PING\r\n'), qr/^-NOAUTH/m, 'redis: a certificate is not enough';
@@ -157,8 +157,8 @@ isnt database('ctl', 'weir', 'disable'), 0, '... nor anyone in the clear';
 # The files of sockets, for another user of the machine.
 SKIP: {
     skip 'only root can become another user', 2 if $> != 0;
-    my $try = sub { system('timeout', 10, 'setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups', 'sh',
-        '-c', "($_[0]) >/dev/null 2>&1") };
+    my @nobody = ('setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups');
+    my $try = sub { system('timeout', 10, @nobody, 'sh', '-c', "($_[0]) >/dev/null 2>&1") };
     isnt $try->("redis-cli -s $run/redis-socket/redis.sock PING 2>/dev/null | grep -q ."), 0,
         'redis: the socket is not for others';
     isnt $try->("$bin -h $run/pg -p $at{postgres} -U weir -d weir -c 'SELECT 1'"), 0,
@@ -181,7 +181,7 @@ like $entered->{headers}{'set-cookie'}, qr/HttpOnly; SameSite=Strict$/, '... for
 is $http->get("http://127.0.0.1:$at{operators}/enter?token=a%3B%20b")->{headers}{'set-cookie'}
     =~ tr/;//, 3, '... which adds nothing of its own';
 
-# --- the matrix -------------------------------------------------------------------------------------------
+# --- the matrix -----------------------------------------------------------------------------------
 
 my $document = get('/openapi.json?version=2')->{json};
 # | `GET /users/{id}` | `shop:users` | the subject |

@@ -31,7 +31,7 @@ sub give_tokens {
 }
 give_tokens();
 
-# --- the load, in processes of their own until the file "enough" is there -----------------------
+# --- the load, in processes of their own until the file "enough" is there -------------------------
 
 # Requests at a rate, each on a connection of its own: a reload of nginx closes idle ones. A line
 # for each: its status and what it was.
@@ -134,7 +134,7 @@ $count{ (split)[0] }++ for answers();
 diag join(', ', map { "$count{$_} with $_" } sort keys %count), ' in ', time - $began, ' s';
 is scalar(grep { !/^2/ } keys %count), 0, 'no status but of success';
 
-# --- what the requests have caused ------------------------------------------------------------------
+# --- what the requests have caused ----------------------------------------------------------------
 
 my $checkouts = grep { m{^202 POST /checkout} } answers();
 cmp_ok $checkouts, '>', 5, 'there were checkouts';

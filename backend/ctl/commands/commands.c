@@ -1,5 +1,6 @@
 #include "ctl/commands/commands.h"
 
+#include "ctl/commands/keys.h"
 #include "ctl/help.h"
 #include "ctl/new-domain/new_domain.h"
 #include "ctl/redis/users.h"
@@ -210,8 +211,8 @@ static const weir_ctl_command_t about_itself[] = {
      "and says so. --json prints OTLP. The file is one of \"weirctl trace receive\", or of the\n"
      "file exporter of an OpenTelemetry Collector.\n\n"
      "  weirctl trace show 4bf92f3577b34da6a3ce929d0e0e4736 --file spans.jsonl\n"},
-    {"trace receive", "", 0, 0, "listen file limit tls allow", WEIR_CTL_NEEDS_NOTHING, weir_ctl_trace_receive,
-     "receive spans (OTLP/HTTP), and keep the newest in a file",
+    {"trace receive", "", 0, 0, "listen file limit tls allow", WEIR_CTL_NEEDS_NOTHING,
+     weir_ctl_trace_receive, "receive spans (OTLP/HTTP), and keep the newest in a file",
      "For a machine without a collector: exporters send to http://ADDRESS:PORT/v1/traces. The\n"
      "file has a line of JSON for each span; at half of the limit it becomes FILE.1, in the\n"
      "place of the one before. GET /traces/ID answers with a trace, GET /traces with the\n"

@@ -28,11 +28,6 @@ weir_ctl_exit_t weir_ctl_dead_list(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_keys_init(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_keys_rotate(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_keys_list(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_keys_revoke(weir_ctl_t *ctl);
-
 weir_ctl_exit_t weir_ctl_revoke_jti(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_revoke_sub(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);

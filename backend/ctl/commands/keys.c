@@ -5,7 +5,7 @@
  * look for themselves. A rotation makes two changes, with a time between them in which all who
  * verify read the next key.
  */
-#include "ctl/commands/commands.h"
+#include "ctl/commands/keys.h"
 
 #include "ctl/keys/certificates.h"
 #include "ctl/keys/folder.h"
@@ -71,8 +71,9 @@ static bool open_keys(keys_t *keys, weir_ctl_t *ctl)
     keys->report = weir_alloc_check(json_array());
     keys->days = ctl->args.days > 0 ? ctl->args.days : CERTIFICATE_DAYS;
     if (dir == NULL || *dir == '\0')
-        exit(weir_ctl_fail(WEIR_CTL_USAGE, "name the folder of keys: --folder, or "
-                                           FOLDER_ENVIRONMENT " in the environment"));
+        exit(weir_ctl_fail(WEIR_CTL_USAGE,
+                           "name the folder of keys: --folder, or " FOLDER_ENVIRONMENT
+                           " in the environment"));
     keys->lock = weir_keys_folder_lock(dir, keys->error, sizeof(keys->error));
     if (keys->lock < 0)
         return false;
@@ -99,9 +100,9 @@ static void record(keys_t *keys, const char *name, const char *id, const char *c
     {
         const char *values[] = {weir_ctl_caller(keys->ctl), operation, object, detail};
 
-        result = PQexecParams(keys->ctl->db,
-                              "SELECT audit_put($1, NULL, $2, $3, 'done', $4::jsonb)", 4, NULL,
-                              values, NULL, NULL, 0);
+        result =
+            PQexecParams(keys->ctl->db, "SELECT audit_put($1, NULL, $2, $3, 'done', $4::jsonb)", 4,
+                         NULL, values, NULL, NULL, 0);
     }
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         weir_ctl_fail(WEIR_CTL_AWAY, "\"%s %s\" is not in the audit log: %s", operation, object,
@@ -128,8 +129,8 @@ static void note(keys_t *keys, const char *name, const char *id, const char *cha
 /* Lets servers read what was changed. */
 static bool reload(keys_t *keys)
 {
-    const char *command = keys->ctl->args.reload != NULL ? keys->ctl->args.reload
-                                                         : getenv(RELOAD_ENVIRONMENT);
+    const char *command =
+        keys->ctl->args.reload != NULL ? keys->ctl->args.reload : getenv(RELOAD_ENVIRONMENT);
     int status;
 
     if (keys->changed[0] == '\0' || command == NULL || *command == '\0') {
@@ -189,8 +190,7 @@ static bool issue(keys_t *keys, const weir_keys_certificate_t *of)
 
     if (!weir_keys_certificate_issue(of, &keys->rings[CA], keys->days, keys->error,
                                      sizeof(keys->error)) ||
-        !weir_keys_certificate_look(of, &keys->rings[CA], &state, keys->error,
-                                    sizeof(keys->error)))
+        !weir_keys_certificate_look(of, &keys->rings[CA], &state, keys->error, sizeof(keys->error)))
         return false;
     note(keys, of->name, state.id, "issue");
 
@@ -221,7 +221,8 @@ static bool settle_certificates(keys_t *keys, renew_t renew)
     return true;
 }
 
-/* --- init --------------------------------------------------------------------------------------- */
+/* --- init ---------------------------------------------------------------------------------------
+ */
 
 static bool init_ring(keys_t *keys, int i)
 {
@@ -241,10 +242,9 @@ static bool init_ring(keys_t *keys, int i)
         return true;
     keys->touched[i] = true;
 
-    return write_rings(keys) &&
-           (note(keys, weir_keys_ring_name((size_t)i),
-                 weir_keys_ring_find(ring, WEIR_KEYS_CURRENT)->id, "tidy"),
-            true);
+    return write_rings(keys) && (note(keys, weir_keys_ring_name((size_t)i),
+                                      weir_keys_ring_find(ring, WEIR_KEYS_CURRENT)->id, "tidy"),
+                                 true);
 }
 
 weir_ctl_exit_t weir_ctl_keys_init(weir_ctl_t *ctl)
@@ -263,7 +263,8 @@ weir_ctl_exit_t weir_ctl_keys_init(weir_ctl_t *ctl)
     return finish(&keys, "All keys are there, and none has to be renewed.");
 }
 
-/* --- rotate --------------------------------------------------------------------------------------- */
+/* --- rotate
+ * --------------------------------------------------------------------------------------- */
 
 /* What is to be rotated. */
 typedef struct {
@@ -346,8 +347,7 @@ static bool publish(keys_t *keys, const targets_t *targets)
 
 static bool advance(keys_t *keys, const targets_t *targets)
 {
-    int64_t overlap =
-        (keys->ctl->args.overlap >= 0 ? keys->ctl->args.overlap : OVERLAP_MS) / 1000;
+    int64_t overlap = (keys->ctl->args.overlap >= 0 ? keys->ctl->args.overlap : OVERLAP_MS) / 1000;
 
     for (int i = 0; i < RINGS; i++) {
         if (!targets->rings[i])
@@ -416,7 +416,8 @@ weir_ctl_exit_t weir_ctl_keys_rotate(weir_ctl_t *ctl)
     return finish(&keys, "");
 }
 
-/* --- list, revoke --------------------------------------------------------------------------------- */
+/* --- list, revoke
+ * --------------------------------------------------------------------------------- */
 
 static json_t *time_of(int64_t seconds)
 {
@@ -435,10 +436,9 @@ static json_t *time_of(int64_t seconds)
 static void add_row(json_t *rows, const char *name, const char *state, const char *id,
                     int64_t since, int64_t until)
 {
-    json_array_append_new(rows, weir_alloc_check(json_pack("{s:s,s:s,s:s,s:o,s:o}", "name", name,
-                                                           "state", state, "id", id, "since",
-                                                           time_of(since), "until",
-                                                           time_of(until))));
+    json_array_append_new(rows, weir_alloc_check(json_pack(
+                                    "{s:s,s:s,s:s,s:o,s:o}", "name", name, "state", state, "id", id,
+                                    "since", time_of(since), "until", time_of(until))));
 }
 
 weir_ctl_exit_t weir_ctl_keys_list(weir_ctl_t *ctl)

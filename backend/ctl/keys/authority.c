@@ -49,9 +49,8 @@ static char *key_text(const EVP_PKEY *key)
 {
     BIO *bio = BIO_new(BIO_s_secmem());
 
-    return text_of(bio, bio != NULL
-                            ? PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL)
-                            : 0);
+    return text_of(
+        bio, bio != NULL ? PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) : 0);
 }
 
 static char *certificate_text(X509 *certificate)
@@ -189,10 +188,9 @@ static bool add_leaf(X509 *leaf, X509 *issuer, const char *name, weir_authority_
     static const char *const usages[] = {[WEIR_AUTHORITY_CLIENT] = "clientAuth",
                                          [WEIR_AUTHORITY_SERVER] = "serverAuth",
                                          [WEIR_AUTHORITY_BOTH] = "clientAuth,serverAuth"};
-    char *names = weir_alloc_format("URI:spiffe://weir.internal/%s,DNS:%s.weir.internal%s", name,
-                                    name,
-                                    use == WEIR_AUTHORITY_CLIENT ? ""
-                                                                 : ",DNS:localhost,IP:127.0.0.1");
+    char *names =
+        weir_alloc_format("URI:spiffe://weir.internal/%s,DNS:%s.weir.internal%s", name, name,
+                          use == WEIR_AUTHORITY_CLIENT ? "" : ",DNS:localhost,IP:127.0.0.1");
     bool ok = add(leaf, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
               add(leaf, issuer, NID_key_usage, "critical,digitalSignature") &&
               add(leaf, issuer, NID_ext_key_usage, usages[use]) &&

@@ -12,7 +12,11 @@
 #define WEIR_AUTHORITY_ID 33 /* a serial number in hexadecimal digits, with its NUL */
 
 /* What a certificate is for: its extended key usage, and whether it names this machine. */
-typedef enum { WEIR_AUTHORITY_CLIENT, WEIR_AUTHORITY_SERVER, WEIR_AUTHORITY_BOTH } weir_authority_use_t;
+typedef enum {
+    WEIR_AUTHORITY_CLIENT,
+    WEIR_AUTHORITY_SERVER,
+    WEIR_AUTHORITY_BOTH
+} weir_authority_use_t;
 
 /* Texts of PEM, which the caller releases with weir_authority_pair_free(). */
 typedef struct {

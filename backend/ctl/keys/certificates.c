@@ -106,8 +106,8 @@ bool weir_keys_certificate_trust(const weir_keys_certificate_t *of, const weir_k
                                  char *error, size_t size)
 {
     char *certificate = weir_keys_folder_read(ca->dir, of->name, PAIR, error, size);
-    char *key = certificate != NULL ? weir_keys_folder_read(ca->dir, of->name, KEY, error, size)
-                                    : NULL;
+    char *key =
+        certificate != NULL ? weir_keys_folder_read(ca->dir, of->name, KEY, error, size) : NULL;
     bool ok = key != NULL && write_folder(of, ca, certificate, key, error, size);
 
     if (key == NULL && *error == '\0')

@@ -323,10 +323,9 @@ static json_t *state_of(const weir_keys_ring_t *ring)
         const weir_keys_member_t *member = &ring->members[i];
 
         json_array_append_new(
-            state, weir_alloc_check(json_pack("{s:s,s:s,s:I,s:I}", "id", member->id, "state",
-                                              states[member->state], "since",
-                                              (json_int_t)member->since, "until",
-                                              (json_int_t)member->until)));
+            state, weir_alloc_check(json_pack(
+                       "{s:s,s:s,s:I,s:I}", "id", member->id, "state", states[member->state],
+                       "since", (json_int_t)member->since, "until", (json_int_t)member->until)));
     }
 
     return state;

@@ -23,7 +23,8 @@
 
 /*
  * Runs until SIGTERM or SIGINT; requests that have begun are finished. limit is that of the file,
- * in bytes. tls (may be NULL): clients prove who they are (tls/tls.h). False with a message if it cannot start.
+ * in bytes. tls (may be NULL): clients prove who they are (tls/tls.h). False with a message if it
+ * cannot start.
  */
 bool weir_spans_receive(const char *listen, const char *path, size_t limit,
                         const weir_tls_settings_t *tls, char *error, size_t size);

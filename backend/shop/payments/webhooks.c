@@ -121,11 +121,10 @@ static bool is_signed(const webhooks_t *webhooks, weir_http_request_t *request)
 {
     size_t n;
     const weir_secret_t *secrets = weir_shop_secrets_all(webhooks->secrets, &n);
-    const char *wrong =
-        weir_signature_check(secrets, n, weir_http_header(request, "webhook-id"),
-                             weir_http_header(request, "webhook-timestamp"),
-                             weir_http_header(request, "webhook-signature"),
-                             weir_http_body(request), (int64_t)time(NULL));
+    const char *wrong = weir_signature_check(secrets, n, weir_http_header(request, "webhook-id"),
+                                             weir_http_header(request, "webhook-timestamp"),
+                                             weir_http_header(request, "webhook-signature"),
+                                             weir_http_body(request), (int64_t)time(NULL));
 
     if (wrong == NULL)
         return true;
@@ -172,8 +171,8 @@ static void *open_webhooks(const weir_runtime_t *runtime)
     webhooks->relay = runtime->relay;
     /* Without a key every message is refused, because no signature matches. */
     webhooks->secrets =
-        weir_shop_secrets_new(runtime->base, settings->webhook_secret,
-                              settings->webhook_secret_old, settings->webhook_secrets);
+        weir_shop_secrets_new(runtime->base, settings->webhook_secret, settings->webhook_secret_old,
+                              settings->webhook_secrets);
     webhooks->db = weir_db_new(runtime->base, runtime->database, "webhooks", NULL, NULL);
     webhooks->batch = weir_batch_new(webhooks->db, TAKE, 8, BATCH_MAX, WAITING_MAX, IN_FLIGHT);
     weir_openapi_route(runtime->openapi, &operation, post_webhook, webhooks);

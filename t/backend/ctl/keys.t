@@ -1,5 +1,5 @@
-# weirctl keys: a private authority, certificates that all sides accept, keys that follow each other,
-# and their renewal. t/e2e/rotation.t rotates all of it under load.
+# weirctl keys: a private authority, certificates that all sides accept, keys that follow each
+# other, and their renewal. t/e2e/rotation.t rotates all of it under load.
 use strict;
 use warnings;
 
@@ -61,7 +61,7 @@ my @before = list();
 is_deeply done('init'), [], 'nothing is made again that is there';
 is_deeply [list()], \@before, '... nor changed';
 
-# --- rings ---------------------------------------------------------------------------------------------
+# --- rings ----------------------------------------------------------------------------------------
 
 my $tell = "cp '$dir/issuer/jwks.json' '$dir/told.'\$(ls '$dir' | grep -c told)";
 my ($old) = in_state('issuer', 'current');
@@ -95,7 +95,7 @@ spew("$dir.given", "hush\n");
 is +(keys_of('rotate webhook', '--wait', '0', '--file', "$dir.given"))[0], 3,
     '... if it is one';
 
-# --- certificates -----------------------------------------------------------------------------------------
+# --- certificates ---------------------------------------------------------------------------------
 
 my %at_first = map { $_ => text("$_/tls.crt") } @certificates;
 my $held = readlink "$dir/edge";
@@ -125,7 +125,7 @@ is $status, 2, 'a certificate is not revoked alone';
 like $err, qr/keys revoke ca/, '... which it says';
 is +(keys_of('revoke issuer nobody'))[0], 1, 'a key that is not there is not revoked';
 
-# --- what else can be wrong -----------------------------------------------------------------------------
+# --- what else can be wrong -----------------------------------------------------------------------
 
 is +(keys_of('rotate everything'))[0], 2, 'an unknown name is refused';
 is +(($s->weirctl('keys', 'list'))[0]), 2, 'a folder must be named';

@@ -207,8 +207,16 @@ sub start_redis {
 sub redis_listen { my ($self) = @_; return ('--port', $self->{redis_port}) }
 sub redis_address { my ($self) = @_; return $self->{redis_port} }
 sub redis_at { my ($self) = @_; return ('-h', '127.0.0.1', '-p', $self->{redis_port}) }
-sub redis_url { my ($self, $port) = @_; return 'redis://127.0.0.1:' . ($port // $self->{redis_port}) . '/0' }
-sub smtp_url { my ($self, $path) = @_; return "smtp://127.0.0.1:$self->{smtp_port}" . ($path // '') }
+
+sub redis_url {
+    my ($self, $port) = @_;
+    return 'redis://127.0.0.1:' . ($port // $self->{redis_port}) . '/0';
+}
+
+sub smtp_url {
+    my ($self, $path) = @_;
+    return "smtp://127.0.0.1:$self->{smtp_port}" . ($path // '');
+}
 sub smtp_keys { return () }
 sub authorization { return () }
 

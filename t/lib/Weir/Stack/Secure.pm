@@ -1,6 +1,6 @@
 # A Weir::Stack in which all parts prove who they are, as those of ./weir up do: mutual TLS to
-# PostgreSQL, Redis, mail server, gateway and backend, and an edge in front of the api that signs who
-# calls. Requests go through the edge, with an operator's token.
+# PostgreSQL, Redis, mail server, gateway and backend, and an edge in front of the api that signs
+# who calls. Requests go through the edge, with an operator's token.
 #
 #     my $stack = Weir::Stack::Secure->new;   # and on as with Weir::Stack
 package Weir::Stack::Secure;
@@ -49,7 +49,7 @@ sub _make_keys {
     };
 }
 
-# --- servers ----------------------------------------------------------------------------------------
+# --- servers --------------------------------------------------------------------------------------
 
 sub start_postgres {
     my ($self) = @_;
@@ -118,7 +118,7 @@ sub weirctl {
     return $self->SUPER::weirctl(@arguments);
 }
 
-# --- the edge ---------------------------------------------------------------------------------------
+# --- the edge -------------------------------------------------------------------------------------
 
 sub _start_edge {
     my ($self) = @_;
