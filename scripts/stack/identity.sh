@@ -46,10 +46,11 @@ operators_server() {
     [ "$identity" = 1 ] || return 0
     echo "weir_jwt demo; weir_jwt_require scope=$(operators_scope);" \
         "location = /enter { weir_jwt off; weir_jwt_require off; weir_route operators;" \
+        "if (\$arg_token !~ \"^[A-Za-z0-9._-]+\$\") { return 400; }" \
         "add_header Cache-Control no-store; add_header Referrer-Policy no-referrer;" \
         "add_header Set-Cookie" \
         "\"weir_operator_$operators_port=\$arg_token; Path=/; HttpOnly; SameSite=Strict\";" \
-        "return 303 http://\$http_host/; }"
+        "return 303 http://\$host:$operators_port/; }"
 }
 
 operators_page() {

@@ -85,6 +85,8 @@ subtest 'every key refuses what it does not allow' => sub {
             'x', 'whsec_', 'whsec_AAAA', 'whsec_' . 'A' x 31, 'whsec_' . 'A' x 92,
             'whsec_' . '*' x 32, 'A' x 32],
         webhook_secret_old => qr/must be whsec_ and the base64/ => ['x', 'whsec_AAAA'],
+        webhook_secrets => qr/must be a file with 1 to 8 secrets/ =>
+            ['/nonexistent', '/dev/null', '/etc', '/etc/passwd'],
         log_level => qr/must be debug, info, warn or error/ => ['', 'INFO', 'trace', '1'],
         body_limit => qr/must be a number of bytes from 1k to 16m/ =>
             ['', '0', '1023', '17m', '1g', '1kb', '-1', 'x', '99999999999999999999'],
@@ -107,6 +109,8 @@ subtest 'every key refuses what it does not allow' => sub {
             ['5', '0s', '61s', '60001ms', '1m', '-1s', 's', '1e1s', '99999999999999999999ms'],
         traces_compression => qr/must be none or gzip/ => ['zstd', 'GZIP', '1'],
         traces_certificate => qr/must be a file with certificates/ => ['/nonexistent'],
+        traces_client_certificate => qr/must be a file with a certificate/ => ['/nonexistent'],
+        traces_client_key => qr/must be a file with a key/ => ['/nonexistent'],
         traces_sampler => qr/must be always_on, always_off, traceidratio, or parentbased_/ =>
             ['on', 'jaeger_remote', 'parentbased', 'ALWAYS_ON'],
         traces_sampler_arg => qr/must be a number from 0 to 1/ =>

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../../lib";
 
 use Test::More;
+use Weir::Base qw(spew);
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
@@ -82,6 +83,45 @@ subtest 'while the key is changed, both keys are accepted' => sub {
     $s->stop_backend('api');
     $s->start_backend('api', conf => { webhook_secret => '' });
     is($p->webhook($m)->{status}, 401, 'without a key all are refused');
+    $s->stop_backend('api');
+    $s->start_backend('api');
+};
+
+subtest 'keys of a file are changed without a restart' => sub {
+    my $file = $s->dir . '/secrets';
+    my $m =
+        $p->message({ id => 'ch_f', idempotency_key => 'nobody', amount => 1, currency => 'EUR' },
+        'failed');
+    my ($first, $second) = ('a' x 36, 'b' x 36);
+    my $takes = sub { $p->webhook($m, key => $_[0])->{status} };
+    my $put = sub { spew($file, join '', map { "$_\n" } @_) };
+    $put->($p->secret($first));
+    $s->stop_backend('api');
+    $s->start_backend('api', conf => { webhook_secrets => $file });
+    is($takes->($first), 202, 'the file\'s key is accepted');
+    is($p->webhook($m)->{status}, 202, 'beside that of the configuration');
+    is($takes->($second), 401, 'no other');
+    $put->($p->secret($second), '', $p->secret($first));
+    wait_for('the new key' => sub { $takes->($second) == 202 });
+    is($takes->($first), 202, 'both are accepted');
+    my $wrong = sub {
+        my ($what, @lines) = @_;
+        my $n = said_in('api', qr/^changed webhook secrets cannot be used/);
+        $put->(@lines);
+        wait_for("$what to be seen" =>
+            sub { said_in('api', qr/^changed webhook secrets cannot be used/) > $n });
+        is($takes->($second), 202, "$what changes nothing");
+        $put->($p->secret($second), $p->secret($first));
+        wait_for('the file to be good again' => sub { $takes->($second) == 202 });
+    };
+    $wrong->('a line that is no key', $p->secret($second), 'whsec_hush');
+    unlink $file;
+    wait_for('the missing file' => sub { $takes->($second) == 202 });
+    $put->($p->secret($second));
+    wait_for('the old key to end' => sub { $takes->($first) == 401 });
+    is($takes->($second), 202, 'the new one stays');
+    $put->(map { $p->secret($_ x 36) } 'c' .. 'j');
+    wait_for('eight keys' => sub { $takes->('j' x 36) == 202 });
     $s->stop_backend('api');
     $s->start_backend('api');
 };

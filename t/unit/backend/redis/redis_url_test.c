@@ -37,6 +37,13 @@ static void what_is_left_out_has_a_default(void **state)
 
     assert_null(weir_redis_url_parse(&u, "unix:/run/redis.sock"));
     assert_string_equal(u.path, "/run/redis.sock");
+    assert_null(u.password);
+    weir_redis_url_clear(&u);
+
+    assert_null(weir_redis_url_parse(&u, "unix://me:se%40cret@/run/r@dis.sock"));
+    assert_string_equal(u.path, "/run/r@dis.sock");
+    assert_string_equal(u.user, "me");
+    assert_string_equal(u.password, "se@cret");
     weir_redis_url_clear(&u);
 }
 
@@ -47,6 +54,10 @@ static void wrong_urls_are_refused(void **state)
         "localhost",
         "http://x",
         "unix:relative",
+        "unix://me@/run/redis.sock",
+        "unix://me:x@run/redis.sock",
+        "unix://me:%@/run/redis.sock",
+        "unix://me:x@",
         "redis://",
         "redis://:0",
         "redis://h:0",
