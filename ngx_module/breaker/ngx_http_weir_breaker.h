@@ -9,6 +9,7 @@
  *     outcome    what a response, a try or a missing one says of the upstream
  *     tries      the tries of a request at several servers
  *     changed    what follows from a change of state
+ *     fallback   weir_breaker_fallback: what refused requests get
  *     zone/      the breakers in shared memory
  *     fleet/     what the edges of a Redis agree on
  */
@@ -44,8 +45,25 @@ typedef struct {
 } ngx_http_weir_breaker_t;
 
 
+/* What a refused request gets. */
+typedef enum {
+    NGX_HTTP_WEIR_BREAKER_FALLBACK_503 = 0,
+    NGX_HTTP_WEIR_BREAKER_FALLBACK_STALE,  /* by the cache, in the place of a
+                                              503 */
+    NGX_HTTP_WEIR_BREAKER_FALLBACK_LOCATION
+} ngx_http_weir_breaker_fallback_e;
+
+
+typedef struct {
+    ngx_http_weir_breaker_fallback_e  how;
+    ngx_str_t                    location; /* with its "@" */
+    ngx_str_t                    place;    /* "file:line" of the directive */
+} ngx_http_weir_breaker_fallback_t;
+
+
 typedef struct {
     ngx_http_weir_breaker_t     *breaker;  /* NULL: off */
+    ngx_http_weir_breaker_fallback_t  *fallback;  /* NULL: 503 */
     ngx_http_weir_breaker_key_t  name;     /* key, unless key= has a value */
     ngx_uint_t                   pass;     /* bool: the location has a *_pass */
 } ngx_http_weir_breaker_loc_conf_t;
@@ -55,8 +73,16 @@ typedef struct {
     ngx_array_t                  breakers; /* of ngx_http_weir_breaker_t * */
     ngx_array_t                  keys;     /* of ngx_http_weir_breaker_use_t */
     ngx_uint_t                   unnamed;  /* locations without an upstream */
+    ngx_array_t                  named;    /* of ngx_http_weir_breaker_named_t */
     ngx_array_t                  inits;    /* of ngx_http_weir_breaker_init_t */
 } ngx_http_weir_breaker_main_conf_t;
+
+
+/* A named location to which refused requests go. */
+typedef struct {
+    ngx_http_weir_breaker_fallback_t  *fallback;
+    ngx_http_core_srv_conf_t          *server;
+} ngx_http_weir_breaker_named_t;
 
 
 /* The function of an upstream that is called through one of tries. */
@@ -164,6 +190,27 @@ void ngx_http_weir_breaker_tries_count(ngx_http_weir_breaker_debt_t *debt,
  */
 void ngx_http_weir_breaker_changed(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_change_t *change);
+
+/* fallback: the directive, and what it is in a location. */
+char *ngx_http_weir_breaker_fallback_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_breaker_fallback_merge(ngx_conf_t *cf,
+    ngx_http_weir_breaker_loc_conf_t *prev,
+    ngx_http_weir_breaker_loc_conf_t *conf);
+
+/*
+ * fallback: checks that each named location exists, after all are known; NGX_OK,
+ * or NGX_ERROR after an error, which was logged.
+ */
+ngx_int_t ngx_http_weir_breaker_fallback_check(ngx_conf_t *cf);
+
+/*
+ * fallback: answers a request that was refused, for which the breaker is open
+ * for so many ms.  Returns the value for the phase handler; NGX_DONE: the request
+ * may be freed.
+ */
+ngx_int_t ngx_http_weir_breaker_fallback(ngx_http_request_t *r,
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_msec_t retry_after);
 
 /* debt: installs the filter that sees the upstream's response. */
 void ngx_http_weir_breaker_init_filter(void);

@@ -27,6 +27,9 @@ ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&bmcf->keys, cf->pool, 4,
                           sizeof(ngx_http_weir_breaker_use_t))
            != NGX_OK
+        || ngx_array_init(&bmcf->named, cf->pool, 4,
+                          sizeof(ngx_http_weir_breaker_named_t))
+           != NGX_OK
         || ngx_array_init(&bmcf->inits, cf->pool, 4,
                           sizeof(ngx_http_weir_breaker_init_t))
            != NGX_OK)
@@ -49,6 +52,7 @@ ngx_http_weir_breaker_create_loc_conf(ngx_conf_t *cf)
     }
 
     blcf->breaker = NGX_CONF_UNSET_PTR;
+    blcf->fallback = NGX_CONF_UNSET_PTR;
 
     return blcf;
 }
@@ -68,6 +72,10 @@ ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
     own = (conf->breaker != NGX_CONF_UNSET_PTR);
 
     ngx_conf_merge_ptr_value(conf->breaker, prev->breaker, NULL);
+
+    if (ngx_http_weir_breaker_fallback_merge(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (conf->breaker == NULL) {
         return NGX_CONF_OK;

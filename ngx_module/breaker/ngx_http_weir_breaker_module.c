@@ -18,12 +18,10 @@
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_ask(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_key_t *key);
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_http_weir_breaker_key_t *key);
 static void ngx_http_weir_breaker_owe(ngx_http_request_t *r,
     ngx_pool_cleanup_t *cln, ngx_http_weir_breaker_t *breaker,
     ngx_http_weir_breaker_ticket_t *ticket);
-static ngx_int_t ngx_http_weir_breaker_refuse(ngx_http_request_t *r,
-    ngx_msec_t retry_after);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_breaker_add_variables(ngx_conf_t *cf);
@@ -42,6 +40,13 @@ static ngx_command_t  ngx_http_weir_breaker_commands[] = {
     { ngx_string("weir_breaker"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_weir_breaker_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_breaker_fallback"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_breaker_fallback_set,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -79,10 +84,6 @@ ngx_module_t  ngx_http_weir_breaker_module = {
     NULL,                                      /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-static ngx_str_t  ngx_http_weir_breaker_retry_after =
-                                                  ngx_string("Retry-After");
 
 
 /*
@@ -126,7 +127,7 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
                                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_weir_breaker_ask(r, blcf->breaker, &key);
+    return ngx_http_weir_breaker_ask(r, blcf, &key);
 }
 
 
@@ -134,11 +135,12 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_weir_breaker_ask(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_key_t *key)
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_http_weir_breaker_key_t *key)
 {
     ngx_int_t                        rc;
     ngx_msec_t                       retry_after;
     ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_breaker_t         *breaker;
     ngx_http_weir_breaker_change_t   change;
     ngx_http_weir_breaker_ticket_t   ticket;
     ngx_http_weir_breaker_verdict_t  verdict;
@@ -150,6 +152,7 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    breaker = blcf->breaker;
     retry_after = 0;
 
     switch (ngx_http_weir_breaker_lease_read(r, &ticket, &verdict)) {
@@ -187,7 +190,7 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     ngx_http_weir_breaker_changed(r, breaker, &change);
 
     if (rc == NGX_BUSY) {
-        return ngx_http_weir_breaker_refuse(r, retry_after);
+        return ngx_http_weir_breaker_fallback(r, blcf, retry_after);
     }
 
     if (rc == NGX_OK) {
@@ -214,47 +217,6 @@ ngx_http_weir_breaker_owe(ngx_http_request_t *r, ngx_pool_cleanup_t *cln,
     debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
 
     cln->handler = ngx_http_weir_breaker_cleanup;
-}
-
-
-/*
- * The response does not contain the key: it may be an internal address, or text
- * of another client.
- */
-
-static ngx_int_t
-ngx_http_weir_breaker_refuse(ngx_http_request_t *r, ngx_msec_t retry_after)
-{
-    ngx_str_t        value;
-    weir_problem_t   problem;
-
-    ngx_http_weir_record_event(r, "weir.breaker.refused");
-
-    value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
-    if (value.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    /* RFC 9110 section 10.2.3: whole seconds */
-
-    value.len = ngx_sprintf(value.data, "%T",
-                            (time_t) ((retry_after + 999) / 1000))
-                - value.data;
-
-    if (ngx_http_weir_add_header(r, &ngx_http_weir_breaker_retry_after, &value)
-        == NULL)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_memzero(&problem, sizeof(weir_problem_t));
-    problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
-    problem.title = "Service unavailable";
-    problem.detail = WEIR_STR("The service has failed repeatedly and is not"
-                              " called at present. Retry after the time in"
-                              " Retry-After.");
-
-    return ngx_http_weir_send_problem(r, &problem);
 }
 
 
@@ -323,6 +285,7 @@ static ngx_int_t
 ngx_http_weir_breaker_init(ngx_conf_t *cf)
 {
     if (ngx_http_weir_breaker_check_zones(cf) != NGX_OK
+        || ngx_http_weir_breaker_fallback_check(cf) != NGX_OK
         || ngx_http_weir_breaker_tries_init(cf) != NGX_OK
         || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                      ngx_http_weir_breaker_handler)

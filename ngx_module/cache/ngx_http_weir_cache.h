@@ -95,6 +95,8 @@ struct ngx_http_weir_cache_loc_conf_s {
     size_t                           max_size;    /* of the body, bytes */
     ngx_uint_t                       ignore;      /* ..._IGNORE_... */
     ngx_uint_t                       use_stale;   /* ..._STALE_... */
+    ngx_uint_t                       fallback;    /* bool: weir_breaker_fallback
+                                                     stale */
     time_t                           keep;        /* s after the lifetime */
     ngx_uint_t                       heuristic;   /* percent; 0: off */
     ngx_msec_t                       lock_timeout;

@@ -47,6 +47,8 @@ typedef struct {
                                               weir_dashboard */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
     unsigned     breaker:1;                /* the location has weir_breaker */
+    unsigned     breaker_stale:2;          /* ... and weir_breaker_fallback
+                                              stale: 2, its own, 1, inherited */
     unsigned     limit:1;                  /* the location has weir_limit */
     unsigned     versions:1;               /* the location has weir_version */
 } ngx_http_weir_loc_conf_t;

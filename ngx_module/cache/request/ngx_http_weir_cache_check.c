@@ -220,6 +220,15 @@ ngx_http_weir_cache_check_stale(ngx_conf_t *cf,
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
 
+    if (wlcf->breaker_stale == 2 && clcf->name.len && clcf->locations == NULL
+        && conf->zone == NULL)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"weir_breaker_fallback stale\" has no effect in"
+                      " location \"%V\", which has no \"weir_cache\"",
+                      &clcf->name);
+    }
+
     if (wlcf->breaker || wlcf->limit) {
         cmcf->breaker = 1;
         return;

@@ -148,6 +148,7 @@ ngx_http_weir_cache_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
                               NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE);
 
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
+    conf->fallback = (wlcf->breaker_stale != 0);
     wlcf->purges = conf->purge && conf->zone;
 
     if (conf->tags == NULL) {

@@ -198,7 +198,9 @@ ngx_http_weir_cache_validate_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
         window = ctx->request_cc.stale_if_error;
     }
 
-    if (ctx->conf->use_stale & mask) {
+    if (ctx->conf->use_stale & mask
+        || (ctx->conf->fallback && mask == NGX_HTTP_WEIR_CACHE_STALE_BREAKER))
+    {
         window = INT64_MAX;
     }
 

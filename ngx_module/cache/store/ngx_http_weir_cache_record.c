@@ -311,7 +311,8 @@ ngx_http_weir_cache_record_ttl(ngx_http_weir_cache_ctx_t *ctx,
     after = ngx_max(freshness->stale_while_revalidate,
                     freshness->stale_if_error);
 
-    if ((ctx->validator || ctx->conf->use_stale & ~NGX_CONF_BITMASK_SET)
+    if ((ctx->validator || ctx->conf->fallback
+         || ctx->conf->use_stale & ~NGX_CONF_BITMASK_SET)
         && after < (int64_t) ctx->conf->keep)
     {
         after = ctx->conf->keep;
