@@ -62,10 +62,14 @@ static const struct {
     {WORKER | ALL | APP, "%W~weir:invalidate", "+xadd"},
 
     /* revoked tokens (ngx_module/auth/revoked/, weirctl revoke) */
-    {EDGE, "~weir:revoked", "+xread +xtrim +xinfo|stream"},
-    {EDGE, "~weir:revoked:trimmed", "+get +incrby"},
-    {EDGE, "~weir:revoked ~weir:revoked:trimmed", "+eval"},
+    {EDGE, "~weir:revoked", "+xread +xtrim +xsetid +xinfo|stream +eval"},
     {CTL, "%W~weir:revoked", "+xadd"},
+
+    /* one command reads all streams that the edge follows (ngx_module/redis/follow/) */
+    {EDGE, "%R~weir:invalidate %R~weir:revoked", "+xread"},
+
+    /* the fleet's probes (ngx_module/breaker/fleet/) */
+    {EDGE, "~weir:breaker:probe:*", "+eval +get +set +del +pttl +pexpire"},
 
     /* traces that are kept late (ngx_module/trace/, backend/export/) */
     {EDGE, "%W~weir:traces:kept", "+xadd"},
