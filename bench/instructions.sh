@@ -1,12 +1,13 @@
 #!/bin/bash
-# instructions.sh: what metrics, traces and tokens cost, in instructions of the edge for a request.
+# instructions.sh: what metrics, traces and tokens cost: instructions of the edge for a request, and
+# requests per second.
 # docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage() {
     cat <<'END'
-usage: ./weir bench instructions [--requests N]
+usage: ./weir bench instructions [--requests N] [--rounds N] [--seconds N]
 
 Counts the instructions that nginx takes for a hit of 1 KiB, and for a proxied request of 1 KiB:
 without metrics and traces, with metrics, with traces of which none, a tenth or all are kept, and
@@ -18,7 +19,13 @@ hour.
 Also counted is a proxied request with a token of 0.6 KiB, which is the same in all requests: passed
 on by nginx (bearer), verified (jwt), and verified and compared with two requirements (jwt-require).
 
-  --requests N    requests of a run (3000)
+Behind that, each of the first ones is loaded in turn in each round, with 16 connections. Told are
+the requests per second, and the processor's time that the worker takes for a request, which other
+load on the machine changes less: medians, and medians of the ratios within the rounds.
+
+  --requests N    requests of a counted run (3000)
+  --rounds N      rounds of loads (7)
+  --seconds N     of a load (2)
 
 Writes build/bench-instructions.json.
 END
@@ -28,10 +35,14 @@ END
 . bench/lib/processes.sh
 
 requests=3000
+rounds=7
+seconds=2
 warm=500    # requests of the run whose instructions are subtracted: start, end, the first requests
 
-bench_options "requests" "$@"
+bench_options "requests rounds seconds" "$@"
 bench_number --requests "$requests" 100 1000000
+bench_number --rounds "$rounds" 1 100
+bench_number --seconds "$seconds" 1 600
 
 scripts/packages.sh bench
 scripts/packages.sh sanitize # valgrind
@@ -50,15 +61,22 @@ http+=([jwt]="$issuer weir_jwt main;"
     [jwt-require]="$issuer weir_jwt main; weir_jwt_require scope=read claim=role=admin|user;")
 location=([metrics]='weir_metrics;' [metrics-traces-10]='weir_metrics;')
 
+# Those that are loaded.
+loaded=(none metrics traces-0 traces-10 traces-100 metrics-traces-10)
+
+# configuration NAME
+configuration() {
+    sed -e "s#@http@#${http[$1]:-}#" -e "s|@location@|${location[$1]:-}|" \
+        -e "s|@jwks@|$bench_dir/jwks|" -e "s|@key@|$bench_dir/key.pem|" \
+        -e "s|@collector@|${bench_port[collector]}|" bench/conf/instructions.conf
+}
+
 # configure NAME: its folder, as bench_start_nginx makes it.
 configure() {
     local dir=$bench_dir/$1
     mkdir -p "$dir/temp"
     bench_take_port "$1"
-    sed -e "s#@http@#${http[$1]:-}#" -e "s|@location@|${location[$1]:-}|" \
-        -e "s|@jwks@|$bench_dir/jwks|" -e "s|@key@|$bench_dir/key.pem|" \
-        -e "s|@collector@|${bench_port[collector]}|" bench/conf/instructions.conf |
-        bench_fill "$1" >"$dir/contestant.conf"
+    configuration "$1" | bench_fill "$1" >"$dir/contestant.conf"
     bench_modules "$1" bench/conf/instructions.conf >"$dir/modules.conf"
     sed "s|@modules@|include $dir/modules.conf;|" "$bench_conf/nginx.conf" |
         bench_fill "$1" >"$dir/nginx.conf"
@@ -111,9 +129,28 @@ count() {
         END { print total, sum + 0 }' "$dir/callgrind"
 }
 
+# load NAME PATH ROUND: a line of JSON.
+load() {
+    local cpu rest
+    read -r cpu rest <"/proc/${bench_cpu_pid[$1]}/schedstat" # ns, and others
+    wrk -t 1 -c 16 -d "$seconds" -s bench/load/done.lua "http://127.0.0.1:${bench_port[$1]}$2" |
+        grep '^{' >"$bench_dir/done"
+    read -r rest _ <"/proc/${bench_cpu_pid[$1]}/schedstat"
+    jq -c --arg name "$1" --arg path "$2" --argjson round "$3" --argjson cpu $((rest - cpu)) \
+        '{$name, $path, $round, per_second: (.requests / .duration_us * 1e6),
+            cpu_ns: ($cpu / .requests), failed: (.socket_errors + .bad_statuses)}' \
+        "$bench_dir/done"
+}
+
 bench_begin
 bench_body 1
 make_token
+# The upstream sends header and body at once: in two parts they would take the edge two reads, now
+# and then.
+mkdir "$bench_dir/conf"
+cp "$bench_conf/nginx.conf" "$bench_conf/collector.conf" "$bench_dir/conf/"
+sed 's|^    root .*|&\n    tcp_nopush on;|' "$bench_conf/upstream.conf" >"$bench_dir/conf/upstream.conf"
+bench_conf=$bench_dir/conf
 bench_start_nginx upstream
 bench_start_nginx collector
 openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$bench_dir/key.pem"
@@ -136,8 +173,19 @@ for name in "${contestants[@]}"; do
     done
 done >"$bench_dir/counted"
 
+for name in "${loaded[@]}"; do
+    configuration "$name" >"$bench_conf/$name.conf"
+    bench_start_nginx "$name"
+done
+for ((round = 1; round <= rounds; round++)); do
+    echo "bench: loads, round $round of $rounds" >&2
+    for path in /hit/1 /1; do
+        for name in "${loaded[@]}"; do load "$name" "$path" "$round"; done
+    done
+done >"$bench_dir/loaded"
+
 mkdir -p build
-jq -s --argjson facts "$(bench_machine)" --argjson requests "$requests" \
-    '$facts + {requests: $requests, results: .}' "$bench_dir/counted" \
-    >build/bench-instructions.json
+jq -n --argjson facts "$(bench_machine)" --argjson requests "$requests" \
+    --slurpfile counted "$bench_dir/counted" --slurpfile loads "$bench_dir/loaded" \
+    -f bench/report/cost/instructions.jq >build/bench-instructions.json
 bench_print instructions cost/instructions

@@ -4,32 +4,21 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_block.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"
 #include "record/ngx_http_weir_record_private.h"
 
 
-/* Records of one allocation. */
-#if defined(__SANITIZE_ADDRESS__)
-#define NGX_HTTP_WEIR_RECORD_BLOCK  1
-#else
-#define NGX_HTTP_WEIR_RECORD_BLOCK  16
-#endif
-
-
 /* A record of a request's own. */
-typedef struct ngx_http_weir_record_own_s  ngx_http_weir_record_own_t;
-
-struct ngx_http_weir_record_own_s {
-    ngx_pool_cleanup_t           cleanup;  /* of the request's pool */
-    ngx_http_weir_record_own_t  *next;     /* while it is free */
+typedef struct {
+    ngx_http_weir_block_t        block;
     ngx_http_weir_record_t       record;
-};
+} ngx_http_weir_record_own_t;
 
 
 static ngx_inline void ngx_http_weir_record_clear(
     ngx_http_weir_record_t *record);
-static ngx_http_weir_record_own_t *ngx_http_weir_record_create(void);
 static ngx_http_weir_phase_e ngx_http_weir_record_now(ngx_http_request_t *r);
 static void ngx_http_weir_record_cleanup(void *data);
 
@@ -56,8 +45,9 @@ ngx_http_weir_record_t  ngx_http_weir_record_fresh;
 /* Of this process. */
 static ngx_http_weir_record_kept_pt   ngx_http_weir_record_kept_handler;
 
-/* Of this process: a list, the last one that was used first. */
-static ngx_http_weir_record_own_t    *ngx_http_weir_record_free;
+static ngx_http_weir_blocks_t  ngx_http_weir_record_blocks = {
+    sizeof(ngx_http_weir_record_own_t), ngx_http_weir_record_cleanup, NULL, 0
+};
 
 
 void
@@ -71,16 +61,9 @@ ngx_http_weir_record_keep(void)
     r = ngx_http_weir_record_fresh.request;
     ngx_http_weir_record_fresh.request = NULL;
 
-    own = ngx_http_weir_record_free;
-
-    if (own) {
-        ngx_http_weir_record_free = own->next;
-
-    } else {
-        own = ngx_http_weir_record_create();
-        if (own == NULL) {
-            return;
-        }
+    own = ngx_http_weir_block_take(&ngx_http_weir_record_blocks, r->pool);
+    if (own == NULL) {
+        return;
     }
 
     record = &own->record;
@@ -97,11 +80,6 @@ ngx_http_weir_record_keep(void)
     record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = tick - record->start;
     record->ran.ticks = tick - record->start;
     ngx_http_weir_usage_run(&record->ran, tick);
-
-    own->cleanup.handler = ngx_http_weir_record_cleanup;
-    own->cleanup.data = own;
-    own->cleanup.next = r->pool->cleanup;
-    r->pool->cleanup = &own->cleanup;
 
     ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
 }
@@ -125,33 +103,6 @@ ngx_http_weir_record_clear(ngx_http_weir_record_t *record)
 
     ngx_memzero(p + 5 * 32, sizeof(ngx_http_weir_record_t)
                             - offsetof(ngx_http_weir_record_t, spent) - 5 * 32);
-}
-
-
-/*
- * Memory for one record more than there ever were at the same time in this process.
- * Each is a block of its own for AddressSanitizer, which finds its use after the end.
- */
-
-static weir_apart ngx_http_weir_record_own_t *
-ngx_http_weir_record_create(void)
-{
-    ngx_uint_t                   i, n;
-    ngx_http_weir_record_own_t  *own;
-
-    n = NGX_HTTP_WEIR_RECORD_BLOCK;
-
-    own = ngx_alloc(n * sizeof(ngx_http_weir_record_own_t), ngx_cycle->log);
-    if (own == NULL) {
-        return NULL;
-    }
-
-    for (i = 1; i < n; i++) {
-        own[i].next = ngx_http_weir_record_free;
-        ngx_http_weir_record_free = &own[i];
-    }
-
-    return own;
 }
 
 
@@ -233,8 +184,7 @@ ngx_http_weir_record_cleanup(void *data)
         ngx_http_weir_usage_process.running = NULL;
     }
 
-    own->next = ngx_http_weir_record_free;
-    ngx_http_weir_record_free = own;
+    ngx_http_weir_block_give(&ngx_http_weir_record_blocks, &own->block);
 }
 
 

@@ -21,6 +21,9 @@ static ngx_int_t ngx_http_weir_record_phased_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_end(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_end_any(ngx_http_request_t *r);
+static ngx_inline void ngx_http_weir_record_fresh_end(ngx_http_request_t *r,
+    uint64_t tick);
+static ngx_int_t ngx_http_weir_record_end_fresh(ngx_http_request_t *r);
 static ngx_inline double ngx_http_weir_record_seconds(
     ngx_http_weir_record_t *record);
 static ngx_int_t ngx_http_weir_record_add_first(ngx_conf_t *cf);
@@ -232,12 +235,43 @@ ngx_http_weir_record_log_handler(ngx_http_request_t *r)
         return r == r->main ? ngx_http_weir_record_end(r) : NGX_OK;
     }
 
+    if (!ngx_http_weir_clock_has_tsc) {
+        return ngx_http_weir_record_end_fresh(r);
+    }
+
+    ngx_http_weir_record_fresh_end(r, ngx_http_weir_ticks_from(record->start));
+
+    return ngx_http_weir_record_fresh_ended
+           ? ngx_http_weir_record_fresh_ended(r, record) : NGX_OK;
+}
+
+
+static ngx_inline void
+ngx_http_weir_record_fresh_end(ngx_http_request_t *r, uint64_t tick)
+{
+    ngx_http_weir_record_t  *record;
+
+    record = &ngx_http_weir_record_fresh;
+
     record->request = NULL;
-    record->tick = ngx_http_weir_ticks_from(record->start);
-    record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = record->tick - record->start;
+    record->tick = tick;
+    record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = tick - record->start;
     record->seconds = ngx_http_weir_record_seconds(record);
 
     ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+}
+
+
+/* The same where reading the clock is a call. */
+
+static weir_apart ngx_int_t
+ngx_http_weir_record_end_fresh(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    record = &ngx_http_weir_record_fresh;
+
+    ngx_http_weir_record_fresh_end(r, ngx_http_weir_ticks_from(record->start));
 
     return ngx_http_weir_record_fresh_ended
            ? ngx_http_weir_record_fresh_ended(r, record) : NGX_OK;

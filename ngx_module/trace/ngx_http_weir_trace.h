@@ -103,7 +103,7 @@ typedef struct {
     ngx_array_t                  direct;   /* of ngx_http_weir_trace_direct_t */
 
     /* of this process */
-    ngx_uint_t                   exports;  /* bool: there is an exporter */
+    struct ngx_http_weir_exporter_s  *exporter;  /* NULL: none */
     ngx_http_variable_t         *version;  /* of Weir */
     ngx_http_variable_t         *cache_status;
 } ngx_http_weir_trace_main_conf_t;
@@ -218,7 +218,7 @@ ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get(ngx_http_request_t *r);
 
 /*
  * context: the same for a main request.  If it is created, *place is so many bytes
- * of the same allocation, for texts; NULL: it was there.
+ * that live as long, for a text; NULL: there are none.
  */
 ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_main(ngx_http_request_t *r,
     size_t size, u_char **place);

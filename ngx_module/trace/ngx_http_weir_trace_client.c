@@ -43,6 +43,8 @@ static ngx_inline ngx_str_t *ngx_http_weir_trace_try_uri(
     ngx_http_weir_trace_call_t *call);
 static ngx_inline void ngx_http_weir_trace_try_url_framed(
     ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_frame_place_t *place);
+static void ngx_http_weir_trace_try_url_any(ngx_http_weir_trace_call_t *call,
+    ngx_http_upstream_state_t *state, weir_frame_place_t *place);
 static char *ngx_http_weir_trace_try_error(ngx_http_upstream_state_t *state);
 static void ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_record_wait_t *wait);
@@ -176,6 +178,14 @@ ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
     ngx_uint_t                  n, k, next;
     ngx_http_weir_trace_try_t  *try, *more;
     ngx_http_upstream_state_t  *state;
+
+    if (call->more == NULL && end - call->first.state == 1
+        && (call->context & NGX_HTTP_WEIR_TRACE_INJECT))
+    {
+        /* most calls have one try */
+        ngx_memcpy(id, call->first.id, WEIR_SPAN_ID_LEN);
+        return;
+    }
 
     state = call->request->upstream_states->elts;
     more = call->more ? call->more->elts : NULL;
@@ -320,6 +330,7 @@ ngx_http_weir_trace_try_key(ngx_http_weir_trace_kept_t *kept,
     /* a status that has not failed is less than 400 */
 
     key->number |= (uint64_t) method << 12 | state->status;
+    key->protocol = 0;
     key->version = NULL;
     key->cache = 0;
     key->text = *state->peer;
@@ -475,9 +486,8 @@ ngx_http_weir_trace_try_url_framed(ngx_http_weir_trace_call_t *call,
     ngx_uint_t i, weir_frame_place_t *place)
 {
     char                       *p;
-    ngx_str_t                  *schema, *peer, *uri, text;
+    ngx_str_t                  *schema, *peer, *uri;
     ngx_http_upstream_state_t  *state;
-    u_char                      url[NGX_HTTP_WEIR_TRACE_URL_MAX];
 
     state = call->request->upstream_states->elts;
     state += i;
@@ -501,12 +511,23 @@ ngx_http_weir_trace_try_url_framed(ngx_http_weir_trace_call_t *call,
         }
     }
 
+    ngx_http_weir_trace_try_url_any(call, state, place);
+}
+
+
+static weir_apart void
+ngx_http_weir_trace_try_url_any(ngx_http_weir_trace_call_t *call,
+    ngx_http_upstream_state_t *state, weir_frame_place_t *place)
+{
+    ngx_str_t  text;
+    u_char     url[NGX_HTTP_WEIR_TRACE_URL_MAX];
+
     ngx_http_weir_trace_try_url(call, state, &text, url);
 
     if (text.len) {
         weir_frame_text(place, "url.full",
-                        ngx_http_weir_trace_cut(&text,
-                                                NGX_HTTP_WEIR_TRACE_URL_MAX));
+                        ngx_http_weir_trace_str(&text),
+                        NGX_HTTP_WEIR_TRACE_URL_MAX);
     }
 }
 

@@ -2,8 +2,8 @@
  * The context of a request's trace: received or new, and whether the trace is
  * sampled.
  *
- * An internal redirect clears the contexts of modules.  The trace's context is
- * the data of a cleanup of the request's pool, and is found there again.
+ * An internal redirect clears the contexts of modules.  The trace's context has a
+ * cleanup in the request's pool, and is found there again.
  *
  * A background refresh is a subrequest, of Weir's cache or of nginx's own, that
  * is a clone of its request.
@@ -16,12 +16,18 @@
 #include "common/trace/ids.h"
 #include "common/trace/late/late.h"
 #include "export/ngx_http_weir_export.h"
+#include "http/ngx_http_weir_block.h"
 #include "trace/ngx_http_weir_trace.h"
+
+
+/* Longer texts are the pool's, bytes. */
+#define NGX_HTTP_WEIR_TRACE_TEXT  1024
 
 
 static ngx_uint_t ngx_http_weir_trace_is_refresh(ngx_http_request_t *r);
 static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_refresh(
     ngx_http_request_t *r);
+static void ngx_http_weir_trace_give(void *data);
 static void ngx_http_weir_trace_cleanup(void *data);
 static ngx_inline ngx_int_t ngx_http_weir_trace_begin_new(
     ngx_http_request_t *r, ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
@@ -40,6 +46,19 @@ static ngx_inline void ngx_http_weir_trace_sampled(
     ngx_http_weir_trace_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
     weir_tracestate_t *state, uint64_t threshold);
+
+
+/* The context of a main request, and the text of its request to an upstream. */
+typedef struct {
+    ngx_http_weir_block_t       block;
+    ngx_http_weir_trace_ctx_t   ctx;
+    u_char                      text[NGX_HTTP_WEIR_TRACE_TEXT];
+} ngx_http_weir_trace_own_t;
+
+
+static ngx_http_weir_blocks_t  ngx_http_weir_trace_blocks = {
+    sizeof(ngx_http_weir_trace_own_t), ngx_http_weir_trace_give, NULL, 0
+};
 
 
 ngx_http_weir_trace_ctx_t *
@@ -66,15 +85,21 @@ ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_restore(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_trace_own_t  *own;
     ngx_http_weir_trace_ctx_t  *ctx;
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
 
-        if (cln->handler != ngx_http_weir_trace_cleanup) {
+        if (cln->handler == ngx_http_weir_trace_give) {
+            own = cln->data;
+            ctx = &own->ctx;
+
+        } else if (cln->handler == ngx_http_weir_trace_cleanup) {
+            ctx = cln->data;
+
+        } else {
             continue;
         }
-
-        ctx = cln->data;
 
         if (ctx->request == r) {
             ngx_http_set_ctx(r, ctx, ngx_http_weir_trace_module);
@@ -108,7 +133,7 @@ ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_get_main(ngx_http_request_t *r, size_t size,
     u_char **place)
 {
-    ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_trace_own_t       *own;
     ngx_http_weir_trace_ctx_t       *ctx;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
@@ -127,30 +152,24 @@ ngx_http_weir_trace_get_main(ngx_http_request_t *r, size_t size,
         return NULL;
     }
 
-    /* ngx_pool_cleanup_add() with one allocation */
-
-    cln = ngx_palloc(r->pool, sizeof(ngx_pool_cleanup_t)
-                              + sizeof(ngx_http_weir_trace_ctx_t) + size);
-    if (cln == NULL) {
+    own = ngx_http_weir_block_take(&ngx_http_weir_trace_blocks, r->pool);
+    if (own == NULL) {
         return NULL;
     }
 
-    ctx = (ngx_http_weir_trace_ctx_t *) (cln + 1);
+    ctx = &own->ctx;
 
     if (ngx_http_weir_trace_begin_new(r, tlcf, weir_trace_ids_draw(), ctx)
         != NGX_OK)
     {
+        /* the block is found by no request */
+        ctx->request = NULL;
         return NULL;
     }
 
-    if (size) {
-        *place = (u_char *) (ctx + 1);
+    if (size && size <= NGX_HTTP_WEIR_TRACE_TEXT) {
+        *place = own->text;
     }
-
-    cln->handler = ngx_http_weir_trace_cleanup;
-    cln->data = ctx;
-    cln->next = r->pool->cleanup;
-    r->pool->cleanup = cln;
 
     ngx_http_set_ctx(r, ctx, ngx_http_weir_trace_module);
 
@@ -227,9 +246,14 @@ ngx_http_weir_trace_identity(ngx_http_request_t *r, weir_context_t *context)
 }
 
 
-/*
- * The context needs no cleanup; the function pointer identifies it in the pool.
- */
+static void
+ngx_http_weir_trace_give(void *data)
+{
+    ngx_http_weir_block_give(&ngx_http_weir_trace_blocks, data);
+}
+
+
+/* That of a refresh needs no cleanup; the function pointer identifies it. */
 
 static void
 ngx_http_weir_trace_cleanup(void *data)

@@ -40,7 +40,7 @@ ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
 
     tmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_trace_module);
 
-    if (r != r->main || !tmcf->exports) {
+    if (r != r->main || tmcf->exporter == NULL) {
         return NGX_OK;
     }
 
@@ -101,17 +101,16 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->sampled) {
-        ngx_http_weir_trace_export(r, ctx);
-
-    } else if (kept || (tlcf->keeps
-                        && ngx_http_weir_trace_is_kept(r, tlcf, took)))
+    if (!ctx->sampled && !kept
+        && !(tlcf->keeps && ngx_http_weir_trace_is_kept(r, tlcf, took)))
     {
-        ngx_http_weir_trace_export(r, ctx);
+        return;
+    }
 
-        if (ngx_http_weir_trace_is_late(ctx)) {
-            ngx_http_weir_trace_publish(r, ctx);
-        }
+    ngx_http_weir_trace_export(r, ctx);
+
+    if (!ctx->sampled && ngx_http_weir_trace_is_late(ctx)) {
+        ngx_http_weir_trace_publish(r, ctx);
     }
 }
 
@@ -244,20 +243,24 @@ ngx_http_weir_trace_is_refused(ngx_http_request_t *r)
 /*
  * The start is that of nginx, the arrival of the first byte, which has a
  * resolution of one millisecond.  The record is exact, but begins when the
- * header was read; it is used if that was the same moment.
+ * header was read; it is used if that was the same moment.  It has ended, so the
+ * request's context is it, also where contexts were cleared.
  */
 
 static void
 ngx_http_weir_trace_export(ngx_http_request_t *r,
     ngx_http_weir_trace_ctx_t *ctx)
 {
-    uint64_t                    start;
-    ngx_http_weir_trace_kept_t  kept;
+    uint64_t                          start;
+    ngx_http_weir_trace_kept_t        kept;
+    ngx_http_weir_trace_main_conf_t  *tmcf;
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_trace_module);
 
     kept.request = r;
     kept.ctx = ctx;
-    kept.record = ngx_http_weir_record(r);
-    kept.exporter = ngx_http_weir_export_exporter(r);
+    kept.record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+    kept.exporter = tmcf->exporter;
     kept.end = ngx_http_weir_unix_ns();
     kept.start = ((uint64_t) r->start_sec * 1000 + r->start_msec) * 1000000;
 

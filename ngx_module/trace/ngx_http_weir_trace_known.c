@@ -45,6 +45,7 @@ ngx_http_weir_trace_known_keep(ngx_http_request_t *r,
 
     ngx_memcpy(known->text, key->text.data, key->text.len);
     known->text_len = key->text.len;
+    known->protocol = key->protocol;
     known->version = key->version;
     known->tracestate = key->tracestate;
     known->cache = key->cache;

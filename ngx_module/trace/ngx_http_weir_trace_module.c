@@ -285,7 +285,7 @@ ngx_http_weir_trace_init_process(ngx_cycle_t *cycle)
     if (tmcf && tmcf->used) {
         ngx_http_weir_declines(cycle, ngx_http_weir_trace_content_handler);
 
-        tmcf->exports = ngx_http_weir_export_cycle_exporter(cycle) != NULL;
+        tmcf->exporter = ngx_http_weir_export_cycle_exporter(cycle);
         tmcf->version = ngx_http_weir_trace_find_variable(cycle,
                                           &ngx_http_weir_trace_version);
         tmcf->cache_status = ngx_http_weir_trace_find_variable(cycle,

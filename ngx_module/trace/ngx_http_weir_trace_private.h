@@ -62,6 +62,7 @@ typedef struct {
  */
 typedef struct {
     uint64_t                    number;    /* 0: no key */
+    uint64_t                    protocol;  /* of a server span: the text */
     const void                 *version;
     const void                 *tracestate;
     ngx_uint_t                  cache;     /* ngx_http_weir_cache_status_e */
@@ -75,6 +76,7 @@ typedef struct {
 
 struct ngx_http_weir_trace_known_s {
     uint64_t                    number;    /* of the key; 0: nothing is known */
+    uint64_t                    protocol;
     const void                 *version;
     const void                 *tracestate;
     ngx_uint_t                  cache;
@@ -267,14 +269,14 @@ ngx_http_weir_trace_add_number(weir_attribute_t *a, int64_t number)
 
 
 static ngx_inline weir_str_t
-ngx_http_weir_trace_cut(ngx_str_t *text, size_t max)
+ngx_http_weir_trace_str(ngx_str_t *text)
 {
-    weir_str_t  cut;
+    weir_str_t  str;
 
-    cut.data = (char *) text->data;
-    cut.len = ngx_min(text->len, max);
+    str.data = (char *) text->data;
+    str.len = text->len;
 
-    return cut;
+    return str;
 }
 
 
@@ -331,6 +333,7 @@ ngx_http_weir_trace_known(ngx_http_weir_trace_kept_t *kept,
     known = ngx_http_weir_trace_known_slot(kept->request, key);
 
     return known && known->number == key->number
+           && known->protocol == key->protocol
            && known->version == key->version
            && known->tracestate == key->tracestate
            && known->cache == key->cache

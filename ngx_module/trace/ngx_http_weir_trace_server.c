@@ -30,7 +30,11 @@ static ngx_uint_t ngx_http_weir_trace_server_framed(
     ngx_http_weir_trace_kept_t *kept, const weir_frame_t *frame);
 static ngx_int_t ngx_http_weir_trace_server_export(
     ngx_http_weir_trace_kept_t *kept, ngx_http_weir_trace_key_t *key);
-static ngx_inline void ngx_http_weir_trace_server_path(ngx_http_request_t *r,
+static ngx_inline ngx_uint_t ngx_http_weir_trace_server_has_query(
+    ngx_http_request_t *r);
+static void ngx_http_weir_trace_server_query(ngx_http_request_t *r,
+    weir_frame_place_t *place, ngx_str_t *path);
+static void ngx_http_weir_trace_server_path(ngx_http_request_t *r,
     ngx_str_t *path, ngx_str_t *query, u_char *buf);
 static ngx_inline off_t ngx_http_weir_trace_server_sent(ngx_http_request_t *r);
 static void ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
@@ -115,8 +119,7 @@ ngx_http_weir_trace_server_key(ngx_http_weir_trace_kept_t *kept,
 
     if (method == 0 || r->headers_in.host == NULL
         || r->headers_in.server.data != r->headers_in.host->value.data
-        || r->headers_in.server.len > NGX_HTTP_WEIR_TRACE_KEY_MAX
-        || r->http_protocol.len != sizeof("HTTP/1.1") - 1
+        || r->http_protocol.len != sizeof(key->protocol)
         || status > NGX_HTTP_WEIR_TRACE_STATUS_MAX)
     {
         key->number = 0;
@@ -125,14 +128,12 @@ ngx_http_weir_trace_server_key(ngx_http_weir_trace_kept_t *kept,
 
     key->number |= (uint64_t) ngx_http_weir_trace_is_tls(r) << 59
                    | (uint64_t) ngx_http_weir_trace_is_root(kept->ctx) << 58
-                   | (uint64_t) r->headers_in.server.len << 48
-                   | (uint64_t) (r->http_protocol.data[5] & 15) << 44
-                   | (uint64_t) (r->http_protocol.data[7] & 15) << 40
                    | (uint64_t) method << 12 | status;
 
     cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
 
+    key->protocol = weir_get64(r->http_protocol.data); /* "HTTP/1.1" */
     key->version = NULL;
     key->cache = cache ? cache->status : 0;
     key->text = r->headers_in.host->value;
@@ -150,11 +151,10 @@ ngx_http_weir_trace_server_framed(ngx_http_weir_trace_kept_t *kept,
 {
     char                *span;
     off_t                sent;
-    ngx_str_t            path, query;
+    ngx_str_t            path;
     weir_frame_own_t     own;
     weir_frame_place_t   place;
     ngx_http_request_t  *r;
-    u_char               buf[NGX_HTTP_WEIR_TRACE_URL_MAX];
 
     r = kept->request;
 
@@ -171,29 +171,26 @@ ngx_http_weir_trace_server_framed(ngx_http_weir_trace_kept_t *kept,
         return 0;
     }
 
-    ngx_http_weir_trace_server_path(r, &path, &query, buf);
+    path = r->unparsed_uri;
 
-    if (query.data) {
-        weir_frame_text(&place, "url.query",
-                        ngx_http_weir_trace_cut(&query,
-                                                NGX_HTTP_WEIR_TRACE_URL_MAX));
+    if (ngx_http_weir_trace_server_has_query(r)) {
+        ngx_http_weir_trace_server_query(r, &place, &path);
     }
 
     if (path.len) {
         weir_frame_text(&place, "url.path",
-                        ngx_http_weir_trace_cut(&path,
-                                                NGX_HTTP_WEIR_TRACE_URL_MAX));
+                        ngx_http_weir_trace_str(&path),
+                        NGX_HTTP_WEIR_TRACE_URL_MAX);
     }
 
     weir_frame_text(&place, "client.address",
-                    ngx_http_weir_trace_cut(&r->connection->addr_text,
-                                            NGX_HTTP_WEIR_TRACE_TEXT_MAX));
+                    ngx_http_weir_trace_str(&r->connection->addr_text),
+                        NGX_HTTP_WEIR_TRACE_TEXT_MAX);
 
     if (r->headers_in.user_agent) {
         weir_frame_text(&place, "user_agent.original",
-                        ngx_http_weir_trace_cut(
-                                           &r->headers_in.user_agent->value,
-                                           NGX_HTTP_WEIR_TRACE_TEXT_MAX));
+                        ngx_http_weir_trace_str(&r->headers_in.user_agent->value),
+                        NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     }
 
     sent = ngx_http_weir_trace_server_sent(r);
@@ -203,6 +200,25 @@ ngx_http_weir_trace_server_framed(ngx_http_weir_trace_kept_t *kept,
     }
 
     return ngx_http_weir_trace_framed_end(kept, span, &place);
+}
+
+
+/* Adds the query, and sets the path. */
+
+static weir_apart void
+ngx_http_weir_trace_server_query(ngx_http_request_t *r,
+    weir_frame_place_t *place, ngx_str_t *path)
+{
+    ngx_str_t  query;
+    u_char     buf[NGX_HTTP_WEIR_TRACE_URL_MAX];
+
+    ngx_http_weir_trace_server_path(r, path, &query, buf);
+
+    if (query.data) {
+        weir_frame_text(place, "url.query",
+                        ngx_http_weir_trace_str(&query),
+                        NGX_HTTP_WEIR_TRACE_URL_MAX);
+    }
 }
 
 
@@ -449,13 +465,21 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
 }
 
 
+/* nginx has seen the question mark, unless it is behind "#". */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_server_has_query(ngx_http_request_t *r)
+{
+    return r->args_start || r->complex_uri;
+}
+
+
 /*
  * Path and query as they were received; query->data is NULL without one, and else
- * buf, which has NGX_HTTP_WEIR_TRACE_URL_MAX bytes.  nginx has seen the question
- * mark, but not behind "#".
+ * buf, which has NGX_HTTP_WEIR_TRACE_URL_MAX bytes.
  */
 
-static ngx_inline void
+static void
 ngx_http_weir_trace_server_path(ngx_http_request_t *r, ngx_str_t *path,
     ngx_str_t *query, u_char *buf)
 {
@@ -464,11 +488,7 @@ ngx_http_weir_trace_server_path(ngx_http_request_t *r, ngx_str_t *path,
     *path = r->unparsed_uri;
     query->data = NULL;
 
-    if (path->len == 0 || (r->args_start == NULL && !r->complex_uri)) {
-        return;
-    }
-
-    p = memchr(path->data, '?', path->len);
+    p = path->len ? memchr(path->data, '?', path->len) : NULL;
 
     if (p) {
         query->data = p + 1;

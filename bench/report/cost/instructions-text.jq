@@ -4,6 +4,8 @@ def left($n): . + (" " * ($n - length) // "");
 def right($n): tostring | (" " * ($n - length) // "") + .;
 def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %" else "\(.) %" end;
 
+def change: (. - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %" else "\(.) %" end;
+
 .results as $all
 | def of($name; $path): $all[] | select(.name == $name and .path == $path) | .instructions;
 "Instructions for a request of 1 KiB, mean of \(.requests), \(.weir):",
@@ -27,6 +29,15 @@ def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %
     | of(.; "/1") as $proxied
     | "| \(. | left(17)) | \($proxied | right(7)) "
     + "| \($proxied | percent(of("bearer"; "/1")) | right(8)) |"),
+"",
+"Loads, medians of \(.rounds) rounds, \(.failed) requests failed:",
+"",
+"| with              |      |  req/s |          | CPU, µs |          |",
+"|-------------------|------|-------:|---------:|--------:|---------:|",
+(.loads[]
+    | "| \(.name | left(17)) | \(if .path == "/1" then "prox" else "hit " end) "
+    + "| \(.per_second | right(6)) | \(.per_second_ratio | change | right(8)) "
+    + "| \(.cpu_ns / 100 | round / 10 | right(7)) | \(.cpu_ratio | change | right(8)) |"),
 "",
 "Not in the table: what keeps the percentiles takes up to "
     + "\([.results[].keeper_per_second] | max) instructions a second."

@@ -15,9 +15,11 @@ void weir_frame_make(weir_frame_t *frame, const weir_span_t *span)
     frame->len = len <= sizeof(frame->bytes) && (frame->bytes[1] & 0x80) != 0 ? len : 0;
 }
 
-void weir_frame_any(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text)
+void weir_frame_any(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text,
+                    size_t max)
 {
-    weir_attribute_t attribute = {.type = WEIR_ATTRIBUTE_TEXT, .value.text = text};
+    weir_attribute_t attribute = {.type = WEIR_ATTRIBUTE_TEXT,
+                                  .value.text = {text.data, text.len < max ? text.len : max}};
     weir_out_t out;
     char copy[WEIR_FRAME_SHORT];
 
@@ -31,5 +33,8 @@ void weir_frame_any(weir_frame_place_t *place, const char *name, size_t name_len
 
     out = (weir_out_t){place->p, (size_t)(place->end - place->p), 0, false};
     weir_otlp_put_attribute(&out, &attribute);
-    place->p = out.full ? NULL : place->p + out.len;
+    if (out.full)
+        *place = (weir_frame_place_t){NULL, NULL};
+    else
+        place->p += out.len;
 }

@@ -143,14 +143,15 @@ static inline __attribute__((always_inline)) bool weir_frame_ascii(char *p, cons
     return (rest & 0x80) == 0;
 }
 
-/* Where attributes are written. */
+/* Where attributes are written; both are NULL if there was no room. */
 typedef struct {
-    char *p;   /* NULL: there was no room */
+    char *p;
     char *end; /* of the room */
 } weir_frame_place_t;
 
-/* The attribute in any other form: long, or not ASCII. */
-void weir_frame_any(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text);
+/* The attribute in any other form: long, or not ASCII. Of the text, max bytes at most are used. */
+void weir_frame_any(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text,
+                    size_t max);
 
 /*
  * Begins a text attribute of len bytes. Returns the place for the text, which is in the room
@@ -162,7 +163,7 @@ static inline char *weir_frame_text_begin(const weir_frame_place_t *place, const
     char *p = place->p;
     size_t head = WEIR_FRAME_NAME_HEAD + name_len + WEIR_FRAME_NAME_TAIL;
 
-    if (p == NULL || len > WEIR_FRAME_SHORT - head || (size_t)(place->end - p) < head + 2 + len)
+    if (len > WEIR_FRAME_SHORT - head || (size_t)(place->end - p) < head + 2 + len)
         return NULL;
 
     memcpy(p, name, head);
@@ -175,14 +176,15 @@ static inline char *weir_frame_text_begin(const weir_frame_place_t *place, const
 }
 
 static inline __attribute__((always_inline)) void
-weir_frame_put_text(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text)
+weir_frame_put_text(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text,
+                    size_t max)
 {
     char *p = weir_frame_text_begin(place, name, name_len, text.len);
 
     if (p != NULL && weir_frame_ascii(p, text.data, text.len))
         place->p = p + text.len;
     else
-        weir_frame_any(place, name, name_len, text);
+        weir_frame_any(place, name, name_len, text, max);
 }
 
 static inline void weir_frame_put_number(weir_frame_place_t *place, const char *name,
@@ -191,8 +193,8 @@ static inline void weir_frame_put_number(weir_frame_place_t *place, const char *
     char *p = place->p, *end;
     size_t head = WEIR_FRAME_NAME_HEAD + name_len + WEIR_FRAME_NAME_TAIL;
 
-    if (p == NULL || (size_t)(place->end - p) < head + 11) {
-        place->p = NULL;
+    if ((size_t)(place->end - p) < head + 11) {
+        *place = (weir_frame_place_t){NULL, NULL};
         return;
     }
 
@@ -204,9 +206,9 @@ static inline void weir_frame_put_number(weir_frame_place_t *place, const char *
     place->p = end;
 }
 
-/* The name is a literal of up to 100 bytes. */
-#define weir_frame_text(place, literal, text)                                                     \
-    weir_frame_put_text(place, WEIR_FRAME_NAME(literal), sizeof(literal) - 1, text)
+/* The name is a literal of up to 100 bytes; the text is cut to max bytes, which are more. */
+#define weir_frame_text(place, literal, text, max)                                                \
+    weir_frame_put_text(place, WEIR_FRAME_NAME(literal), sizeof(literal) - 1, text, max)
 
 #define weir_frame_number(place, literal, number)                                                 \
     weir_frame_put_number(place, WEIR_FRAME_NAME(literal), sizeof(literal) - 1, number)

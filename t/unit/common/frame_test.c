@@ -150,7 +150,7 @@ static void check(bool root, const char *text, size_t len, uint64_t number)
     own = (weir_frame_own_t){span.trace_id, span.span_id, root ? NULL : span.parent_id,
                              span.start, span.end};
     place = (weir_frame_place_t){weir_frame_begin(got, &frame, &own), got + sizeof(got)};
-    weir_frame_text(&place, "url.path", ((weir_str_t){text, len}));
+    weir_frame_text(&place, "url.path", ((weir_str_t){text, len}), TEXT_MAX);
     weir_frame_number(&place, "http.response.body.size", number);
     assert_non_null(place.p);
     weir_frame_end(got, place.p);
@@ -173,6 +173,19 @@ static void a_copy_of_a_frame_is_the_span(void **state)
         for (int bits = 0; bits < 64; bits++)
             check(root, "/", 1, UINT64_C(1) << bits);
     }
+}
+
+static void a_text_is_cut(void **state)
+{
+    char text[TEXT_MAX], cut[512], whole[512];
+    weir_frame_place_t a = {cut, cut + sizeof(cut)}, b = {whole, whole + sizeof(whole)};
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    weir_frame_text(&a, "url.path", ((weir_str_t){text, TEXT_MAX}), 150);
+    weir_frame_text(&b, "url.path", ((weir_str_t){text, 150}), 150);
+    assert_int_equal(a.p - cut, b.p - whole);
+    assert_memory_equal(cut, whole, (size_t)(b.p - whole));
 }
 
 static void a_byte_that_is_no_utf8_is_replaced(void **state)
@@ -203,7 +216,7 @@ static void without_room_there_is_no_place(void **state)
     (void)state;
     weir_frame_make(&frame, &span);
     place = (weir_frame_place_t){weir_frame_begin(whole, &frame, &own), whole + sizeof(whole)};
-    weir_frame_text(&place, "url.path", text);
+    weir_frame_text(&place, "url.path", text, TEXT_MAX);
     weir_frame_number(&place, "size", 1);
     want = (size_t)(place.p - whole);
 
@@ -211,7 +224,7 @@ static void without_room_there_is_no_place(void **state)
         room = malloc(cap);
         assert_non_null(room);
         place = (weir_frame_place_t){weir_frame_begin(room, &frame, &own), room + cap};
-        weir_frame_text(&place, "url.path", text);
+        weir_frame_text(&place, "url.path", text, TEXT_MAX);
         weir_frame_number(&place, "size", 1);
         if (place.p != NULL)
             assert_int_equal(place.p - room, want);
@@ -246,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_of_a_frame_is_the_span),
+        cmocka_unit_test(a_text_is_cut),
         cmocka_unit_test(a_byte_that_is_no_utf8_is_replaced),
         cmocka_unit_test(without_room_there_is_no_place),
         cmocka_unit_test(a_span_that_is_too_long_or_too_short_has_no_frame),
