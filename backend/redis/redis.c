@@ -469,7 +469,7 @@ weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const cha
     r->timer = evtimer_new(base, on_timer, r);
     wrong = weir_redis_url_parse(&r->url, url);
     if (wrong != NULL) {
-        snprintf(error, error_size, "redis \"%s\": %s", url, wrong);
+        snprintf(error, error_size, "redis: %s", wrong); /* the URL may have a password */
         weir_redis_free(r);
         return NULL;
     }

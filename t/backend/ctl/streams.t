@@ -52,7 +52,8 @@ if ($proxy == 0) {
 sub ctl {
     my (@arguments) = @_;
     my ($status, $out);
-    my $conf = $s->write_conf(redis => 'redis://127.0.0.1:' . $listener->sockport . '/0');
+    my $conf = $s->write_conf(user => 'weir-ctl',
+        redis => 'redis://127.0.0.1:' . $listener->sockport . '/0');
     wait_for("weirctl @arguments" => sub {
         ($status, $out) =
             $s->run_command(dirname($s->{binary}) . '/weirctl', '-c', $conf, @arguments);

@@ -126,7 +126,7 @@ subtest 'events tail -f shows new events once each' => sub {
         'tail',
         [
             '/bin/sh', '-c', "exec \"\$@\" >$out", 'sh', $s->{binary} =~ s/weir-backend$/weirctl/r,
-            '-c', $s->write_conf,
+            '-c', $s->write_conf(user => 'weir-ctl'),
             'events', 'tail', '-f', '-n', 1, '--json']);
     wait_for('the last event' => sub { slurp($out) =~ /User 3/ });
     $e->create(200);
@@ -238,7 +238,7 @@ subtest 'help and completion know each command' => sub {
     {
         my ($status, $said) = $s->run_command(
             '/bin/sh', '-c', 'exec "$@" >/dev/full', 'sh', $s->{binary} =~ s{[^/]*$}{weirctl}r,
-            '-c', $s->write_conf, @$arguments);
+            '-c', $s->write_conf(user => 'weir-ctl'), @$arguments);
         isnt $status, 0, "@$arguments: fails when standard output is full";
         like $said, qr/standard output/, 'and says so';
     }
@@ -317,7 +317,7 @@ subtest 'a key of another type in the place of a stream' => sub {
 };
 
 subtest 'an output that cannot be written' => sub {
-    my $weirctl = dirname($s->{binary}) . '/weirctl -c ' . $s->write_conf;
+    my $weirctl = dirname($s->{binary}) . '/weirctl -c ' . $s->write_conf(user => 'weir-ctl');
     for my $output ('>/dev/full', '>&-') {
         my $run = sub { $s->run_command('/bin/sh', '-c', "exec timeout 20 $weirctl @_ $output") };
         my ($status, $said) = $run->('events tail -f');

@@ -307,10 +307,10 @@ sub mails {
 # --- the backend ----------------------------------------------------------------------------
 
 # Writes a configuration file and returns its name. Values that are undef are left out. user: that
-# of Redis; if it is not given, that of weirctl.
+# of Redis (weir-backend).
 sub write_conf {
     my ($self, %conf) = @_;
-    my $user = delete $conf{user} // 'weir-ctl';
+    my $user = delete $conf{user} // 'weir-backend';
     my %all = (
         listen   => "127.0.0.1:$self->{port}",
         database => $self->database,
@@ -350,7 +350,8 @@ sub weirctl {
     my ($self, @arguments) = @_;
     my $out = "$self->{dir}/weirctl." . ++$self->{commands};
     my @redirected = ('/bin/sh', '-c', 'out=$1; shift; exec "$@" >"$out.out" 2>"$out.err"', 'sh');
-    my @command = (dirname($self->{binary}) . '/weirctl', '-c', $self->write_conf, @arguments);
+    my $conf = $self->write_conf(user => 'weir-ctl');
+    my @command = (dirname($self->{binary}) . '/weirctl', '-c', $conf, @arguments);
     my ($status) = $self->run_command(@redirected, $out, @command);
     return ($status, slurp("$out.out"), slurp("$out.err"));
 }
