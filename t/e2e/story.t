@@ -271,8 +271,9 @@ for my $service (qw(postgres redis smtp payments backend)) {
     my $pid = pids()->{$service};
     isnt +(stat "/proc/$pid")[4], 0, "$service does not run as root";
 }
-my @secrets = map { s/\s+\z//r } map { slurp("$run/$_") } qw(keys/webhook/secret redis-password);
-is scalar(grep { length >= 24 } @secrets), 2, 'the stack has two secrets';
+my @secrets = map { s/\s+\z//r } map { slurp("$run/$_") } qw(keys/webhook/secret redis-password),
+    map { "redis-users/$_" } qw(weir-edge weir-backend weir-ctl);
+is scalar(grep { length >= 24 } @secrets), 5, 'the stack has five secrets';
 my $arguments = join "\n", map { slurp($_) } glob '/proc/[0-9]*/cmdline';
 is scalar(grep { index($arguments, $_) >= 0 } @secrets), 0,
     'which no process has among its arguments';
@@ -285,7 +286,7 @@ sub open_to_others {
 }
 my @private = map { glob "$run/$_" } qw(
     logs/* mail/new/* payments-ledger.json redis/* redis.conf weir-backend.conf edge.conf
-    redis-password keys/*/*.key keys/*/key.pem keys/webhook/secret*
+    redis-password keys/*/*.key keys/*/key.pem keys/webhook/secret* redis-users/* redis-users.acl
 );
 my @open = grep { -e && open_to_others($_) } @private;
 is "@open", '', 'logs, mails, the ledger, data and secrets are not for other users';
