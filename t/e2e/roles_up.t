@@ -70,6 +70,16 @@ $text = up();
 like $text, qr/postgres +running.*backend +running/s, 'another up changes nothing';
 is((weir('ctl', 'groups', 'pause', 'email'))[0], 0, './weir ctl may act');
 
+# New passwords, without a restart.
+rename "$run/database/api", "$run/old-api" or die $!;
+$text = up();
+like $text, qr/postgres +running.*backend +running/s, 'a password that was removed is made again';
+is((psql_as('stack_api', "$run/old-api", '-c', 'SELECT 1'))[0], 2, 'the old one is refused');
+is((psql_as('stack_api', "$run/database/api", '-c', 'SELECT 1'))[0], 0, 'the new one is good');
+psql_as('postgres', $admin, '-c',
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'stack_api'");
+ok comes_true(20, sub { signs_up() == 201 }), 'also for new sessions of the API';
+
 # As an earlier version has left it.
 ($code, $text) = psql_as('postgres', $admin, '-c', <<'SQL');
 REASSIGN OWNED BY weir_migrate TO weir;
