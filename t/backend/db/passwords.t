@@ -194,4 +194,26 @@ subtest 'database_password_file' => sub {
     like $output, qr/the file of the password, \Q$file\E: No such file/, 'in the same words';
 };
 
+subtest 'no message shows a password of the connection string' => sub {
+    local $s->{roles} = 0;
+    for my $login (
+        "host=$socket dbname=weir user=user_api password=hush",
+        'postgresql://user_api:hush@127.0.0.1:1/weir', "host=$dir/none dbname=weir password=hush",
+        "host=$socket dbname=weir user=user_api password=hush options='-c hush=hush'") {
+        my $name = 'secret' . length $login;
+        my $conf = $s->write_conf(database => $login, groups => 'flags');
+        $s->start_process($name, [$s->{binary}, '-c', $conf, 'api']);
+        wait_for('the refusal' => sub { $s->log_of($name) =~ /database cannot be reached/ });
+        my ($quiet) = $login =~ /options/ ? qr/password=hush/ : qr/hush/;
+        unlike $s->log_of($name), $quiet, "the log, of $login";
+        $s->stop_process($name, 'TERM');
+        my $ctl = $s->{binary} =~ s/weir-backend$/weirctl/r;
+        for my $command ([$ctl, '-c', $conf, 'outbox'], [$s->{binary}, '-c', $conf, 'migrate']) {
+            my ($status, $output) = $s->run_command(@$command);
+            isnt $status, 0, "$command->[-1] fails";
+            unlike $output, $quiet, '... and shows none';
+        }
+    }
+};
+
 done_testing;
