@@ -7,6 +7,7 @@
  *   After STOP_LIMIT_S, or at a second SIGINT, unfinished work is dropped.  Exit code 1.
  */
 #include "audit/audit.h"
+#include "audit/refused.h"
 #include "common/version.h"
 #include "common/output.h"
 #include "db/batch/batch.h"
@@ -152,6 +153,7 @@ static void stop_relay(app_t *app)
     app->parts = NULL;
     weir_http_free(app->http);
     app->http = NULL;
+    weir_audit_refused_stop();
     weir_guard_free(app->guard);
     app->guard = NULL;
 
@@ -279,7 +281,10 @@ static bool start_guard(app_t *app, char *error, size_t size)
     if (strcmp(s->identity_jwks, WEIR_SETTINGS_OFF) != 0) {
         app->guard = weir_guard_new(app->base, app->http, s->identity_jwks, s->identity_issuer,
                                     s->identity_audience, s->identity_callers, error, size);
-        return app->guard != NULL;
+        if (app->guard == NULL)
+            return false;
+        weir_audit_refused_start(app->base, s->database);
+        return true;
     }
     if (!weir_listen_is_local(s->listen))
         weir_log(

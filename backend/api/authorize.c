@@ -1,11 +1,13 @@
 #include "api/authorize.h"
 
+#include "audit/refused.h"
 #include "metrics/series.h"
 
 #include <stdio.h>
 
-static void denied(const char *reason)
+static void denied(const weir_http_request_t *request, const char *reason)
 {
+    weir_audit_refused(request, reason);
     weir_series_add(weir_series(WEIR_IDENTITY_DENIALS, &reason), 1);
 }
 
@@ -27,7 +29,7 @@ bool weir_authorize(weir_http_request_t *request, const weir_api_t *api,
     weir_http_be_private(request);
 
     if (identity->anonymous) {
-        denied("anonymous");
+        denied(request, "anonymous");
         weir_http_add_header(request, "WWW-Authenticate", "Bearer");
         weir_http_error(request, 401, "This operation needs a token.");
         return false;
@@ -36,7 +38,7 @@ bool weir_authorize(weir_http_request_t *request, const weir_api_t *api,
         is_operator(identity, api))
         return true;
 
-    denied("scope");
+    denied(request, "scope");
     snprintf(challenge, sizeof(challenge), "Bearer error=\"insufficient_scope\", scope=\"%s\"",
              operation->scope);
     weir_http_add_header(request, "WWW-Authenticate", challenge);
@@ -52,7 +54,7 @@ bool weir_is_owner(const weir_http_request_t *request, const weir_api_t *api, we
     if (identity == NULL || is_operator(identity, api) ||
         (!identity->anonymous && weir_str_eq(weir_str(identity->subject), owner)))
         return true;
-    denied("owner");
+    denied(request, "owner");
 
     return false;
 }

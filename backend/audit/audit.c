@@ -93,6 +93,8 @@ static bool choose(weir_audit_t *a)
     }
     if (now >= a->prepare_at)
         return weir_db_query(a->db, "SELECT audit_prepare()", 0, NULL, on_prepared, a);
+    if (weir_audit_refused_write(a))
+        return true;
     if (a->key.pkey == NULL)
         return false;
     if (a->newest_known && now >= a->sign_at) {
@@ -124,6 +126,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     arm(a->tick, TICK);
     a->may_seal = true;
+    if (a->locked)
+        weir_audit_refused_read(a);
     next(a);
 }
 
@@ -133,6 +137,7 @@ static void on_db(weir_db_t *db, bool up, void *arg)
 
     (void)db;
     a->locked = false;
+    weir_audit_refused_forget(a);
     if (up)
         next(a);
 }
@@ -181,6 +186,7 @@ static void free_audit(weir_audit_t *a)
         weir_redis_free(a->redis);
     if (a->db != NULL)
         weir_db_free(a->db);
+    weir_audit_refused_close(a);
     event_free(a->tick);
     event_free(a->gone);
     weir_audit_key_release(&a->key);
@@ -211,6 +217,7 @@ weir_audit_t *weir_audit_start(struct event_base *base, const weir_audit_setting
     a->base = base;
     a->settings = *settings;
     a->done = done;
+    weir_audit_refused_open(a);
     a->may_seal = true;
     a->tick = evtimer_new(base, on_tick, a);
     a->gone = evtimer_new(base, on_gone, a);

@@ -32,6 +32,7 @@ extern const weir_sql_line_t weir_sql_audit;
 
 #define WEIR_AUDIT_HEADS_STREAM "weir:audit:heads"
 #define WEIR_AUDIT_HEADS_FIELD "head"
+#define WEIR_AUDIT_REFUSED_STREAM "weir:refused"
 
 /* The strings must live as long as the component runs. */
 typedef struct {

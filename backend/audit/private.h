@@ -6,6 +6,7 @@
  *   sign.c     heads
  *   export.c   heads to the file and to Redis
  *   file.c     the file
+ *   refused_stream.c   refusals of edges become records
  *
  * audit.c calls the others. One statement is in flight at a time; each file's function sends one,
  * and calls done() at its end.
@@ -66,9 +67,11 @@ struct weir_audit {
     weir_audit_head_t *head_chains; /* the same, parsed */
 
     weir_audit_outlet_t file, stream;
+    struct weir_audit_refused *refused; /* refused_stream.c */
 
     /* See db/refusal.h: */
-    bool lock_refused, prepare_refused, look_refused, seal_refused, sign_refused, export_refused;
+    bool lock_refused, prepare_refused, look_refused, seal_refused, sign_refused, export_refused,
+        take_refused;
     uint64_t sealed, signed_heads; /* since the start, for metrics */
     unsigned unsealed;             /* records that the last look found */
     void (*stopped)(void *arg);
@@ -86,6 +89,15 @@ void weir_audit_diverge(weir_audit_t *audit, const char *why);
 
 /* export.c: true if a statement was sent. */
 bool weir_audit_export(weir_audit_t *audit);
+/*
+ * refused_stream.c: made and freed with the component; the session was lost; asks Redis for
+ * entries; true if a statement was sent.
+ */
+void weir_audit_refused_open(weir_audit_t *audit);
+void weir_audit_refused_close(weir_audit_t *audit);
+void weir_audit_refused_forget(weir_audit_t *audit);
+void weir_audit_refused_read(weir_audit_t *audit);
+bool weir_audit_refused_write(weir_audit_t *audit);
 /* The connection to Redis was lost, or is open again. */
 void weir_audit_forget_stream(weir_audit_t *audit);
 

@@ -112,6 +112,8 @@ const char *weir_http_header(const weir_http_request_t *request, const char *nam
 /* The numeric address of the connection's other end, without a port; "unix" for a socket file. */
 void weir_http_peer(const weir_http_request_t *request, char out[WEIR_HTTP_PEER]);
 const char *weir_http_method(const weir_http_request_t *request);
+/* The pattern of its route; empty if it has none. */
+const char *weir_http_pattern(const weir_http_request_t *request);
 /* The received path, without query; also of an absolute URI (RFC 9112 section 3.2.2). */
 weir_str_t weir_http_path(const weir_http_request_t *request);
 weir_str_t weir_http_body(weir_http_request_t *request);

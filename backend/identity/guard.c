@@ -1,5 +1,6 @@
 #include "identity/guard.h"
 
+#include "audit/refused.h"
 #include "identity/keys.h"
 #include "identity/verify.h"
 #include "log/alloc.h"
@@ -47,6 +48,8 @@ static weir_identity_t *admit(weir_http_request_t *request, void *arg)
         return identity;
 
     log_refusal(guard, request, verdict, now);
+    if (verdict != WEIR_VERDICT_NO_KEYS)
+        weir_audit_refused(request, "identity");
     if (verdict == WEIR_VERDICT_UNKNOWN_KEY)
         weir_identity_keys_missed(guard->keys);
 

@@ -134,6 +134,11 @@ const weir_family_t weir_families[WEIR_FAMILIES] = {
                             {"to"}},
     [WEIR_AUDIT_DIVERGED] = {{"weir_audit_diverged", NULL, WEIR_METRIC_GAUGE,
                               "1 while the audit log is not the continuation of its heads."}},
+    [WEIR_AUDIT_REFUSED] = {{"weir_audit_refused", NULL, WEIR_METRIC_COUNTER,
+                             "Refused requests for the audit log, by what became of them."},
+                            {"result"}},
+    [WEIR_AUDIT_REFUSED_TAKEN] = {{"weir_audit_refused_taken", NULL, WEIR_METRIC_COUNTER,
+                                   "Refusals of edges that this process has recorded."}},
 
     [WEIR_GROUP_LAG] = {{"weir_group_lag_events", NULL, WEIR_METRIC_GAUGE,
                          "Published events that the group has not handled."},

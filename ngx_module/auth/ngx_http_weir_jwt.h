@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/audit/ngx_http_weir_jwt_audit.h"
 #include "auth/keys/ngx_http_weir_jwt_keys.h"
 
 
@@ -32,6 +33,12 @@ ngx_uint_t ngx_http_weir_jwt_issuers(ngx_http_request_t *r);
 /* The counts of issuer i; false if no location uses it. */
 ngx_uint_t ngx_http_weir_jwt_issuer_counts(ngx_http_request_t *r, ngx_uint_t i,
     ngx_http_weir_jwt_counts_t *counts);
+
+/*
+ * What became of refusals for the audit log, by ngx_http_weir_jwt_audit_result_e;
+ * NULL without weir_jwt_audit.
+ */
+ngx_atomic_t *ngx_http_weir_jwt_audited(ngx_http_request_t *r);
 
 /* The result for a request; it belongs to the request's pool. */
 typedef struct ngx_http_weir_jwt_ctx_s  ngx_http_weir_jwt_ctx_t;

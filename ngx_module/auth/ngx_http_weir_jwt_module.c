@@ -18,8 +18,10 @@
 
 
 static ngx_int_t ngx_http_weir_jwt_access_handler(ngx_http_request_t *r);
-static void ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
+static ngx_uint_t ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
     ngx_uint_t may);
+static void ngx_http_weir_jwt_tell(ngx_http_weir_jwt_ctx_t *ctx,
+    ngx_uint_t count);
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
 static char *ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -27,6 +29,8 @@ static char *ngx_http_weir_jwt_set_size(ngx_conf_t *cf, size_t *size,
     size_t min);
 static char *ngx_http_weir_jwt_set_dpop_zone(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static char *ngx_http_weir_jwt_set_audit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
@@ -73,6 +77,13 @@ static ngx_command_t  ngx_http_weir_jwt_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_weir_jwt_conf_require,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_audit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_jwt_set_audit,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
@@ -168,7 +179,7 @@ static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
     ngx_int_t                      rc;
-    ngx_uint_t                     may;
+    ngx_uint_t                     may, count;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -194,7 +205,7 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
     may = ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
           && ngx_http_weir_jwt_rules_permit(ctx);
 
-    ngx_http_weir_jwt_count(ctx, may);
+    count = ngx_http_weir_jwt_count(ctx, may);
 
     if (may) {
         return ngx_http_weir_jwt_bound_renew(ctx) == NGX_OK
@@ -208,13 +219,17 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    if (ctx->main->audit) {
+        ngx_http_weir_jwt_tell(ctx, count);
+    }
+
     return ngx_http_weir_jwt_refuse(r, ctx);
 }
 
 
 /* A request without an issuer of its own counts for the location's first. */
 
-static void
+static ngx_uint_t
 ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
 {
     ngx_uint_t                    count;
@@ -244,6 +259,55 @@ ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
 
     ngx_http_weir_jwt_keys_count(ctx->issuer ? ctx->issuer->source
                                              : issuers[0]->source, count);
+
+    return count;
+}
+
+
+/*
+ * For the audit log: 401 and 403.  With "satisfy any" another module may admit
+ * the request.
+ */
+
+static void
+ngx_http_weir_jwt_tell(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t count)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    switch (count) {
+
+    case WEIR_TOKEN_NO_KEYS:
+    case WEIR_TOKEN_NO_TURN:
+    case WEIR_TOKEN_STALE:
+    case WEIR_TOKEN_PROOF_NO_ROOM:
+    case WEIR_TOKEN_PROOF_NONCE:
+    case NGX_HTTP_WEIR_JWT_COUNT_SEVERAL:
+        return;
+
+    default:
+        break;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(ctx->request, ngx_http_core_module);
+
+    if (clcf->satisfy != NGX_HTTP_SATISFY_ANY) {
+        ngx_http_weir_jwt_audit(ctx->request, ctx->main->audit,
+                                ctx->main->memory->audit,
+                                ngx_http_weir_jwt_keys_count_name(count),
+                                ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
+                                ? ctx->claims : NULL);
+    }
+}
+
+
+ngx_atomic_t *
+ngx_http_weir_jwt_audited(ngx_http_request_t *r)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
+
+    return jmcf->used && jmcf->audit ? jmcf->memory->audit : NULL;
 }
 
 
@@ -312,6 +376,35 @@ ngx_http_weir_jwt_set_size(ngx_conf_t *cf, size_t *size, size_t min)
     *size = parsed;
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_jwt_set_audit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
+
+    ngx_str_t  *value, name;
+
+    if (jmcf->audit) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strncmp(value[1].data, "redis=", 6) != 0 || value[1].len == 6) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"weir_jwt_audit\"; it takes"
+                           " redis=NAME, of a weir_redis", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    name.data = value[1].data + 6;
+    name.len = value[1].len - 6;
+
+    jmcf->audit = ngx_http_weir_redis_get(cf, &name);
+
+    return jmcf->audit ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -467,6 +560,8 @@ static void
 ngx_http_weir_jwt_cleanup(void *data)
 {
     ngx_http_weir_jwt_main_conf_t  *jmcf = data;
+
+    ngx_http_weir_jwt_audit_end(jmcf->audit);
 
     if (jmcf->known) {
         ngx_http_weir_jwt_known_destroy(jmcf->known);

@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
  * down in this order of files: module, share, variables, refuse, rules,
- * request, find, bound, dpop/, revoked/, turn/, verified/, wait; conf, issuer.
+ * request, find, bound, dpop/, audit/, revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -96,6 +96,7 @@ typedef struct {
     size_t                size;       /* weir_jwt_zone; 0: none */
     ngx_http_weir_jwt_revocation_t  *revocation;    /* NULL: none */
     ngx_http_weir_jwt_memory_t  *memory;    /* if used */
+    ngx_http_weir_redis_t  *audit;    /* weir_jwt_audit; NULL: off */
     size_t                proofs;     /* weir_jwt_dpop_zone; 0: none */
     ngx_uint_t            proved;     /* bool: a weir_jwt asks for proofs */
     time_t                window;     /* s: the longest of weir_jwt_dpop */

@@ -68,6 +68,7 @@ typedef struct {
     ngx_uint_t                             limit_zones;
     ngx_http_weir_metrics_limit_t         *limit;
     ngx_uint_t                             limits;
+    ngx_atomic_t                          *audited;    /* NULL: off */
 } ngx_http_weir_metrics_t;
 
 

@@ -361,6 +361,11 @@ const char *weir_http_header(const weir_http_request_t *r, const char *name)
     return r->connection != NULL ? weir_head_field(&r->connection->head, name) : NULL;
 }
 
+const char *weir_http_pattern(const weir_http_request_t *r)
+{
+    return r->target != NULL ? r->target->pattern : "";
+}
+
 void weir_http_peer(const weir_http_request_t *r, char out[WEIR_HTTP_PEER])
 {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};

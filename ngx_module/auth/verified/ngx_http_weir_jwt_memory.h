@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "auth/audit/ngx_http_weir_jwt_audit.h"
 #include "auth/verified/remembered.h"
 
 
@@ -23,6 +24,7 @@ typedef struct {
     uint64_t              layout;
     weir_remembered_t    *verified;
     weir_remembered_t    *refused;     /* digests with the secret of verified */
+    ngx_atomic_t          audit[NGX_HTTP_WEIR_JWT_AUDIT_RESULTS];
 } ngx_http_weir_jwt_memory_t;
 
 

@@ -7,6 +7,8 @@
 #include "metrics/ngx_http_weir_metrics.h"
 
 
+static void ngx_http_weir_metrics_tokens_audit(weir_exposition_t *e,
+    ngx_atomic_t *counts);
 static void ngx_http_weir_metrics_tokens_results(weir_exposition_t *e,
     const weir_metric_t *metric, ngx_http_weir_metrics_t *metrics,
     ngx_uint_t tokens);
@@ -32,6 +34,11 @@ static weir_metric_t  ngx_http_weir_metrics_keys_age = {
     "Time since the issuer last gave its set."
 };
 
+static weir_metric_t  ngx_http_weir_metrics_audit = {
+    "weir_jwt_audit", NULL, WEIR_METRIC_COUNTER,
+    "Refusals for the audit log, by what became of them."
+};
+
 
 ngx_int_t
 ngx_http_weir_metrics_tokens_read(ngx_http_request_t *r,
@@ -53,6 +60,8 @@ ngx_http_weir_metrics_tokens_read(ngx_http_request_t *r,
                                            &metrics->issuer[metrics->issuers]);
     }
 
+    metrics->audited = ngx_http_weir_jwt_audited(r);
+
     return NGX_OK;
 }
 
@@ -73,6 +82,10 @@ ngx_http_weir_metrics_tokens_write(weir_exposition_t *e,
                                          metrics, 1);
     ngx_http_weir_metrics_tokens_results(e, &ngx_http_weir_metrics_fetches,
                                          metrics, 0);
+
+    if (metrics->audited) {
+        ngx_http_weir_metrics_tokens_audit(e, metrics->audited);
+    }
 
     issuer = metrics->issuer;
     label.name = "issuer";
@@ -98,6 +111,26 @@ ngx_http_weir_metrics_tokens_write(weir_exposition_t *e,
         label.value.len = issuer[i].name.len;
         weir_exposition_sample(e, &ngx_http_weir_metrics_keys_age, &label, 1,
                                issuer[i].keys.age / 1000);
+    }
+}
+
+
+static void
+ngx_http_weir_metrics_tokens_audit(weir_exposition_t *e, ngx_atomic_t *counts)
+{
+    ngx_uint_t    i;
+    weir_label_t  label;
+
+    static const char  *results[] = { "sent", "counted", "dropped" };
+
+    weir_exposition_family(e, &ngx_http_weir_metrics_audit);
+
+    label.name = "result";
+
+    for (i = 0; i < NGX_HTTP_WEIR_JWT_AUDIT_RESULTS; i++) {
+        label.value = weir_str(results[i]);
+        weir_exposition_sample(e, &ngx_http_weir_metrics_audit, &label, 1,
+                               counts[i]);
     }
 }
 

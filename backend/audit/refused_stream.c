@@ -1,0 +1,191 @@
+/*
+ * Refusals of edges: entries of the stream weir:refused, which become records. What was read and
+ * the position of the last entry are written in one transaction, so none is recorded twice, and
+ * those that came while this was away are recorded later, as far as the stream still has them.
+ *
+ * What is in the stream was written by edges, or by others who may write to Redis: it is read
+ * strictly, and an entry that is not understood is left out.
+ */
+#include "audit/private.h"
+
+#include "common/audit/refused.h"
+#include "db/refusal.h"
+#include "log/alloc.h"
+#include "log/log.h"
+#include "metrics/series.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_MAX "1000" /* entries at once */
+#define ENTRY_MAX 4096  /* bytes of one */
+#define POSITION_MAX 48 /* bytes of an ID, with its NUL */
+
+struct weir_audit_refused {
+    char from[POSITION_MAX]; /* empty: it is not known */
+    char to[POSITION_MAX];   /* of the last entry in rows */
+    json_t *rows;            /* read and not written; NULL: none */
+    size_t malformed;        /* of them, since the last line of the log */
+    bool asked;              /* a reply is awaited */
+};
+
+/* Only what the function takes, as text. */
+static json_t *row_of(const char *data, size_t len)
+{
+    static const char *const names[] = {"outcome", "object",  "subject",
+                                        "actor",   "address", "trace_id"};
+    json_t *entry, *row;
+
+    if (len > ENTRY_MAX)
+        return NULL;
+    entry = json_loadb(data, len, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(entry)) {
+        json_decref(entry);
+        return NULL;
+    }
+    row = weir_alloc_check(json_object());
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        json_t *value = json_object_get(entry, names[i]);
+
+        if (json_is_string(value))
+            json_object_set(row, names[i], value);
+    }
+    if (json_is_integer(json_object_get(entry, "count")) &&
+        json_integer_value(json_object_get(entry, "count")) > 0)
+        json_object_set(row, "count", json_object_get(entry, "count"));
+    json_decref(entry);
+    if (json_object_get(row, "outcome") == NULL) {
+        json_decref(row);
+        return NULL;
+    }
+
+    return row;
+}
+
+static bool is_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
+}
+
+/* [id, [field, value]] */
+static void take(struct weir_audit_refused *r, const redisReply *entry)
+{
+    const redisReply *fields;
+    json_t *row = NULL;
+
+    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 || !is_text(entry->element[0]) ||
+        entry->element[0]->len >= POSITION_MAX)
+        return;
+    memcpy(r->to, entry->element[0]->str, entry->element[0]->len + 1);
+
+    fields = entry->element[1];
+    if (fields->type == REDIS_REPLY_ARRAY && fields->elements == 2 && is_text(fields->element[1]))
+        row = row_of(fields->element[1]->str, fields->element[1]->len);
+    if (row != NULL)
+        json_array_append_new(r->rows, row);
+    else
+        r->malformed++;
+}
+
+static void on_entries(redisReply *reply, void *arg)
+{
+    weir_audit_t *a = arg;
+    struct weir_audit_refused *r = a->refused;
+
+    r->asked = false;
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+        r->rows != NULL || r->from[0] == '\0')
+        return;
+
+    r->rows = weir_alloc_check(json_array());
+    r->to[0] = '\0';
+    for (size_t i = 0; i < reply->elements; i++)
+        take(r, reply->element[i]);
+    if (r->malformed > 0)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "entries of " WEIR_AUDIT_REFUSED_STREAM " are not understood and left out",
+                 "{s:I}", "entries", (json_int_t)r->malformed);
+    r->malformed = 0;
+    if (r->to[0] == '\0') {
+        json_decref(r->rows);
+        r->rows = NULL;
+    }
+}
+
+static void on_position(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_audit_t *a = arg;
+
+    weir_refusal_note(&a->take_refused, "audit", "audit_refused_position", error, sqlstate);
+    if (error == NULL && PQntuples(res) == 1)
+        weir_refused_put(a->refused->from, POSITION_MAX, PQgetvalue(res, 0, 0),
+                         (size_t)PQgetlength(res, 0, 0));
+    a->done(a, error != NULL);
+}
+
+static void on_taken(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_audit_t *a = arg;
+    struct weir_audit_refused *r = a->refused;
+
+    (void)res;
+    weir_refusal_note(&a->take_refused, "audit", "audit_take_refused", error, sqlstate);
+    if (error == NULL) {
+        weir_series_add(weir_series(WEIR_AUDIT_REFUSED_TAKEN, NULL), json_array_size(r->rows));
+        memcpy(r->from, r->to, POSITION_MAX);
+    }
+    json_decref(r->rows); /* they are read again after an error */
+    r->rows = NULL;
+    a->done(a, error != NULL);
+}
+
+void weir_audit_refused_open(weir_audit_t *a)
+{
+    a->refused = weir_alloc(sizeof(*a->refused));
+}
+
+void weir_audit_refused_close(weir_audit_t *a)
+{
+    if (a->refused != NULL)
+        json_decref(a->refused->rows);
+    free(a->refused);
+}
+
+void weir_audit_refused_forget(weir_audit_t *a)
+{
+    a->refused->from[0] = '\0';
+    json_decref(a->refused->rows);
+    a->refused->rows = NULL;
+}
+
+void weir_audit_refused_read(weir_audit_t *a)
+{
+    struct weir_audit_refused *r = a->refused;
+    char after[POSITION_MAX + 1] = "(";
+    const char *argv[] = {"XRANGE", WEIR_AUDIT_REFUSED_STREAM, after, "+", "COUNT", READ_MAX};
+
+    if (r->asked || r->rows != NULL || r->from[0] == '\0' || !weir_redis_is_up(a->redis))
+        return;
+    memcpy(after + 1, r->from, strlen(r->from) + 1);
+    r->asked = weir_redis_command(a->redis, 6, argv, NULL, on_entries, a);
+}
+
+bool weir_audit_refused_write(weir_audit_t *a)
+{
+    struct weir_audit_refused *r = a->refused;
+    char *text;
+    bool sent;
+
+    if (r->from[0] == '\0')
+        return weir_db_query(a->db, "SELECT audit_refused_position()", 0, NULL, on_position, a);
+    if (r->rows == NULL)
+        return false;
+
+    text = weir_alloc_check(json_dumps(r->rows, JSON_COMPACT));
+    sent = weir_db_query(a->db, "SELECT audit_take_refused($1::jsonb, $2)", 2,
+                         (const char *[]){text, r->to}, on_taken, a);
+    free(text);
+
+    return sent;
+}
