@@ -103,8 +103,7 @@ static void on_entries(redisReply *reply, void *arg)
     for (size_t i = 0; i < reply->elements; i++)
         take(r, reply->element[i]);
     if (r->malformed > 0)
-        weir_log(WEIR_LOG_WARN, NULL,
-                 "entries of " WEIR_AUDIT_REFUSED_STREAM " are not understood and left out",
+        weir_log(WEIR_LOG_WARN, NULL, "entries of weir:refused are not understood and left out",
                  "{s:I}", "entries", (json_int_t)r->malformed);
     r->malformed = 0;
     if (r->to[0] == '\0') {
