@@ -19,8 +19,8 @@ static ngx_int_t ngx_http_weir_jwt_find_cookie(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
     ngx_http_weir_jwt_scheme_e *scheme);
-static ngx_uint_t ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text,
-    ngx_str_t *scheme);
+static ngx_inline ngx_uint_t ngx_http_weir_jwt_find_skip_scheme(
+    weir_str_t *text, const char *scheme, size_t len);
 
 
 ngx_int_t
@@ -140,8 +140,6 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     ngx_uint_t   bearer, n;
 
     static ngx_str_t  authorization = ngx_string("authorization");
-    static ngx_str_t  bearer_name = ngx_string("bearer");
-    static ngx_str_t  dpop_name = ngx_string("dpop");
 
     name = conf->source == NGX_HTTP_WEIR_JWT_HEADER ? &conf->name
                                                     : &authorization;
@@ -153,13 +151,13 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     }
 
     if (conf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP
-        && ngx_http_weir_jwt_find_skip_scheme(text, &dpop_name))
+        && ngx_http_weir_jwt_find_skip_scheme(text, "dpop", 4))
     {
         *scheme = NGX_HTTP_WEIR_JWT_DPOP;
         return NGX_OK;
     }
 
-    bearer = ngx_http_weir_jwt_find_skip_scheme(text, &bearer_name);
+    bearer = ngx_http_weir_jwt_find_skip_scheme(text, "bearer", 6);
 
     if (conf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION) {
         return bearer ? NGX_OK : NGX_DECLINED;
@@ -212,23 +210,30 @@ ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
  * read one.
  */
 
-static ngx_uint_t
-ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text, ngx_str_t *scheme)
+static ngx_inline ngx_uint_t
+ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text, const char *scheme,
+    size_t len)
 {
-    size_t       i, len;
+    uint32_t     is, wanted;
     const char  *p;
 
     p = text->data;
-    len = scheme->len;
 
-    if (text->len < len || (text->len > len && weir_is_tchar(p[len]))) {
+    /* four letters at once; both names have the case bit in each letter */
+
+    if (text->len < len) {
         return 0;
     }
 
-    for (i = 0; i < len; i++) {
-        if ((p[i] | 0x20) != scheme->data[i]) {
-            return 0;
-        }
+    ngx_memcpy(&is, p, 4);
+    ngx_memcpy(&wanted, scheme, 4);
+
+    if ((is | 0x20202020) != wanted
+        || (len == 6 && ((p[4] | 0x20) != scheme[4]
+                         || (p[5] | 0x20) != scheme[5]))
+        || (text->len > len && weir_is_tchar(p[len])))
+    {
+        return 0;
     }
 
     while (len < text->len && p[len] == ' ') {

@@ -208,7 +208,8 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
     count = ngx_http_weir_jwt_count(ctx, may);
 
     if (may) {
-        return ngx_http_weir_jwt_bound_renew(ctx) == NGX_OK
+        return ctx->proof == NULL
+               || ngx_http_weir_jwt_bound_renew(ctx) == NGX_OK
                ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

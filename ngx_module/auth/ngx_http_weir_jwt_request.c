@@ -37,6 +37,8 @@ static weir_token_reason_t ngx_http_weir_jwt_request_parse(
     ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
     weir_token_reason_t reason);
+static weir_token_reason_t ngx_http_weir_jwt_request_is_revoked(
+    ngx_http_weir_jwt_ctx_t *ctx, int64_t expires, uint64_t *revision);
 static void ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
     int64_t expires, uint64_t *revision);
 static void ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn);
@@ -419,10 +421,10 @@ ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
 }
 
 
-/* The token is good, unless it was revoked, or is bound to another client. */
+/* WEIR_TOKEN_OK, or why a good token is refused by weir_jwt_revocation. */
 
-static void
-ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+static weir_token_reason_t
+ngx_http_weir_jwt_request_is_revoked(ngx_http_weir_jwt_ctx_t *ctx,
     int64_t expires, uint64_t *revision)
 {
     static weir_token_reason_t  reasons[] = {
@@ -430,14 +432,24 @@ ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
         WEIR_TOKEN_STALE
     };
 
-    ctx->reason = WEIR_TOKEN_OK;
-    ctx->expires = expires;
-
-    if (ctx->main->revocation) {
-        ctx->reason = reasons[ngx_http_weir_jwt_revocation_check(
-                                  ctx->main->revocation, ctx->claims, expires,
-                                  revision)];
+    if (ctx->main->revocation == NULL) {
+        return WEIR_TOKEN_OK;
     }
+
+    return reasons[ngx_http_weir_jwt_revocation_check(ctx->main->revocation,
+                                                      ctx->claims, expires,
+                                                      revision)];
+}
+
+
+/* The token is good, unless it was revoked, or is bound to another client. */
+
+static void
+ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+    int64_t expires, uint64_t *revision)
+{
+    ctx->expires = expires;
+    ctx->reason = ngx_http_weir_jwt_request_is_revoked(ctx, expires, revision);
 
     if (ctx->reason == WEIR_TOKEN_OK
         && ctx->conf->bound != NGX_HTTP_WEIR_JWT_BOUND_IGNORE
@@ -460,10 +472,8 @@ ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx)
     revision = 0;
 
     return ngx_time() < ctx->expires
-           && (ctx->main->revocation == NULL
-               || ngx_http_weir_jwt_revocation_check(ctx->main->revocation,
-                                     ctx->claims, ctx->expires, &revision)
-                  == NGX_HTTP_WEIR_JWT_REVOCATION_NONE);
+           && ngx_http_weir_jwt_request_is_revoked(ctx, ctx->expires, &revision)
+              == WEIR_TOKEN_OK;
 }
 
 
@@ -602,7 +612,9 @@ ngx_http_weir_jwt_request_cleanup(void *data)
 {
     ngx_http_weir_jwt_ctx_t  *ctx = data;
 
-    ngx_http_weir_jwt_bound_release(ctx);
+    if (ctx->proof) {
+        ngx_http_weir_jwt_bound_release(ctx);
+    }
 
     if (ctx->known) {
         ngx_http_weir_jwt_known_release(ctx->known);

@@ -10,15 +10,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "auth/verified/ngx_http_weir_jwt_known.h"
 #include "common/ids/random.h"
 #include "http/ngx_http_weir_assert.h"
 
 
-/* Characters of the text that are hashed. */
+/* Characters at the end of the text, of which the first 24 are hashed: each of
+   them has six bits of the signature. */
 #define NGX_HTTP_WEIR_JWT_KNOWN_TAIL  32
 
 
@@ -62,13 +60,25 @@ static uint64_t
 ngx_http_weir_jwt_known_hash(ngx_http_weir_jwt_known_table_t *table,
     weir_str_t text)
 {
-    size_t    len;
-    uint64_t  seed;
+    uint64_t     seed, words[3];
+    const char  *last;
+
+    if (text.len < NGX_HTTP_WEIR_JWT_KNOWN_TAIL) {
+        return 0;
+    }
 
     ngx_memcpy(&seed, table->seed, sizeof(seed));
-    len = ngx_min(text.len, NGX_HTTP_WEIR_JWT_KNOWN_TAIL);
 
-    return XXH3_64bits_withSeed(text.data + text.len - len, len, seed);
+    last = text.data + text.len;
+    ngx_memcpy(words, last - NGX_HTTP_WEIR_JWT_KNOWN_TAIL, sizeof(words));
+
+    /* the high half of a product depends on all bits of a word */
+
+    seed = (words[0] ^ seed) * 0x9e3779b97f4a7c15;
+    seed = ((seed >> 32) ^ words[1] ^ seed) * 0x9e3779b97f4a7c15;
+    seed = ((seed >> 32) ^ words[2] ^ seed) * 0x9e3779b97f4a7c15;
+
+    return seed >> 32 ^ seed;
 }
 
 
