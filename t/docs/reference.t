@@ -103,7 +103,7 @@ my @why = $names =~ /ngx_string\("([\w-]+)"\)/g;
 is scalar(@why), 7, 'the reasons for asking the upstream are found';
 $found{$_} = 1 for @why;
 my %field = map { s/.*\.//r => 1 } map { split /, / } map { cells($status, $_) } 'Top level',
-    'The exporter', 'An issuer', 'A cache zone', 'A breaker zone', 'A route';
+    'The exporter', 'An issuer', 'A cache zone', 'A breaker zone', 'A limit zone', 'A route';
 cmp_ok scalar(keys %found), '>=', 40, 'fields of weir_status are found in the sources';
 same(\%field, \%found, 'docs/reference/status.md has each field');
 
@@ -129,7 +129,7 @@ for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
 cmp_ok scalar(keys %metric), '>=', 30, 'metrics are found in the sources';
 my $metrics = slurp('docs/reference/metrics.md');
 my @described = map { cells($metrics, $_) } 'All edges', 'The exporter', 'Tokens', 'Requests',
-    'What requests use', 'Cache zones', 'Breakers';
+    'What requests use', 'Cache zones', 'Breakers', 'Limits';
 # Tables of labels are in the same sections.
 my $label = qr/^weir_(?:version|cache_status)$/;
 @described = grep { /^(?:weir|http_\w+_duration)_/ && !/$label/ } @described;
