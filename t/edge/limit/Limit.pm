@@ -46,13 +46,16 @@ sub held_requests { my $n = shift; until_true("the upstream has $n requests", su
 
 # The oldest request is answered, when it is there.
 sub release {
-    my $bytes = shift // "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n";
+    my $bytes = shift
+        // "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfine\n";
     until_true('the upstream has a request', sub { held_now() > 0 });
     my $client = shift @held;
     print $client $bytes;
     close $client;
     return;
 }
+sub held_first { return shift @held }
+sub drop { close shift @held; return }
 sub release_all { while (held_now()) { release() } return }
 
 # The edge with these locations.
@@ -102,14 +105,20 @@ sub ask {
     return $client;
 }
 
+# Its answer; nginx closes the connection of a stale one when its refresh has ended.
 sub answer_of {
     my $client = shift;
-    local $/;
     local $SIG{ALRM} = sub { die 'no answer' };
     alarm 30;
-    my $answer = <$client>;
+    my ($answer, $length) = ('');
+    while (my $line = <$client>) {
+        $answer .= $line;
+        $length = $1 if $line =~ /^Content-Length: (\d+)/i;
+        last if $line eq "\r\n";
+    }
+    read $client, $answer, $length // 1e7, length $answer;
     alarm 0;
-    return $answer // '';
+    return $answer;
 }
 
 # The same for a request that the upstream answers at once.
