@@ -5,7 +5,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 
 
 static ngx_http_weir_limit_t *ngx_http_weir_limit_create(ngx_conf_t *cf);

@@ -17,7 +17,8 @@
 
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_wake.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 
 
 /* Interval in which a process without a wake looks itself, ms. */

@@ -20,7 +20,7 @@
 
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_pass.h"
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 
 
 static char *ngx_http_weir_limit_key_named(ngx_conf_t *cf,

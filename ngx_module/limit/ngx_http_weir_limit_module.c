@@ -10,7 +10,8 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_wake.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 #include "limit/urgency.h"
 #include "record/ngx_http_weir_record.h"
 

@@ -16,7 +16,7 @@
 
 #include <sys/eventfd.h>
 
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_wake.h"
 
 
 /* eventfds for so many generations of workers, and at most so many */

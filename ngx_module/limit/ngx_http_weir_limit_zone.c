@@ -16,7 +16,8 @@
 #include "common/hash/siphash.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_wake.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 #include "object/ngx_http_weir_object.h"
 
 

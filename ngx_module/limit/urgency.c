@@ -32,8 +32,8 @@ static size_t member_end(weir_str_t value, size_t i)
 /* True if the member is "u=" and one digit, perhaps with parameters. */
 static bool member_is_urgency(weir_str_t value, size_t i, size_t end)
 {
-    if (end - i < 3 || value.data[i] != 'u' || value.data[i + 1] != '='
-        || !is_urgency(value.data[i + 2]))
+    if (end - i < 3 || value.data[i] != 'u' || value.data[i + 1] != '=' ||
+        !is_urgency(value.data[i + 2]))
         return false;
 
     i += 3;

@@ -3,17 +3,17 @@
  * work at the same time, and which of those that found no slot gets the next one.
  *
  * A request enters with its key and gets a ticket. The ticket holds a slot, or waits in the key's
- * queue; with neither there is none, and the request is refused. Leaving gives the slot to a waiting
- * ticket, perhaps of another process, whose seat has news then.
+ * queue; with neither there is none, and the request is refused. Leaving gives the slot to a
+ * waiting ticket, perhaps of another process, whose seat has news then.
  *
- * A slot is reserved for a flow as long as the flow uses fewer than its number: other requests get a
- * slot only while in_use plus all such slots (unfilled) is below the limit.
+ * A slot is reserved for a flow as long as the flow uses fewer than its number: other requests get
+ * a slot only while in_use plus all such slots (unfilled) is below the limit.
  *
- * Of the waiting tickets that may have the slot, the most urgent are first, then those of the source
- * that uses fewest slots of the key, then the oldest; or the newest, if the queue has not been empty
- * for longer than a request may wait: the oldest would expire or be given up then, whatever is done.
- * A full queue gives up, in the reverse order, the least urgent, then one of the source that has
- * most tickets in it, then the newest (or, under such an overload, the oldest).
+ * Of the waiting tickets that may have the slot, the most urgent are first, then those of the
+ * source that uses fewest slots of the key, then the oldest; or the newest, if the queue has not
+ * been empty for longer than a request may wait: the oldest would expire or be given up then,
+ * whatever is done. A full queue gives up, in the reverse order, the least urgent, then one of the
+ * source that has most tickets in it, then the newest (or, under such an overload, the oldest).
  *
  * Invariants, outside of a call:
  *   - a ticket that is not free is in the list of its seat, and in its key's queue if it waits;
@@ -149,12 +149,12 @@ typedef struct {
     uint32_t free_key, free_ticket, free_source;
     uint32_t idle, idle_last;
     uint32_t used_keys, used_tickets;
-    bool changing;       /* a call is under way */
-    uint64_t checked;    /* ms: dead processes were last looked for */
-    uint64_t forgotten;  /* idle keys that made room for others */
-    uint64_t uncounted;  /* requests that were admitted uncounted, as there was no room */
-    uint64_t reclaimed;  /* slots of processes that were gone */
-    uint64_t repairs;    /* after a process died within a call */
+    bool changing;      /* a call is under way */
+    uint64_t checked;   /* ms: dead processes were last looked for */
+    uint64_t forgotten; /* idle keys that made room for others */
+    uint64_t uncounted; /* requests that were admitted uncounted, as there was no room */
+    uint64_t reclaimed; /* slots of processes that were gone */
+    uint64_t repairs;   /* after a process died within a call */
     weir_slots_seat_t seats[WEIR_SLOTS_SEATS];
 } weir_slots_t;
 

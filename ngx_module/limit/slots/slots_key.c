@@ -117,8 +117,8 @@ static void set(weir_slots_t *slots, weir_slots_key_t *key, const weir_slots_req
         for (uint32_t n = 0; n < slots->ntickets; n++) {
             const weir_slots_ticket_t *ticket = &slots->tickets[n];
 
-            if ((ticket->state != WEIR_SLOTS_HELD && ticket->state != WEIR_SLOTS_GRANTED)
-                || ticket->key != i)
+            if ((ticket->state != WEIR_SLOTS_HELD && ticket->state != WEIR_SLOTS_GRANTED) ||
+                ticket->key != i)
                 continue;
 
             flow = weir_slots_key_flow(key, ticket->flow);
@@ -223,8 +223,8 @@ uint32_t weir_slots_retry_after(weir_slots_t *slots, weir_str_t text, uint64_t h
     if (rate >= 1)
         seconds = (key->waiting + 1) / rate * (PERIOD / 1000.0);
     else
-        seconds = (key->waiting + 1) * (double)(now > key->drain.last ? now - key->drain.last : 0)
-                  / 1000;
+        seconds =
+            (key->waiting + 1) * (double)(now > key->drain.last ? now - key->drain.last : 0) / 1000;
 
     if (seconds > WEIR_SLOTS_RETRY_MAX)
         return WEIR_SLOTS_RETRY_MAX;

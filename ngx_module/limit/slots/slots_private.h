@@ -1,8 +1,9 @@
 /*
  * Shared by the files of weir_slots_..., in the order in which they call each other:
  *
- *     slots.c           entering and leaving
+ *     slots.c           entering
  *     slots_repair.c    seats, dead processes, invariants
+ *     slots_leave.c     leaving, and what the owner of a ticket is told
  *     slots_queue.c     waiting tickets: who is next, and who is given up
  *     slots_ticket.c    tickets, and what is counted of them
  *     slots_key.c       keys, their settings, their drain rate

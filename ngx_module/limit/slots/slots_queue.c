@@ -43,8 +43,7 @@ void weir_slots_queue_remove(weir_slots_t *slots, weir_slots_key_t *key, uint32_
 /* The queue was not empty for longer than a request may wait. */
 static bool overloaded(const weir_slots_key_t *key, uint64_t now)
 {
-    return key->waiting > 0 && now > key->busy_since
-           && now - key->busy_since > key->settings.wait;
+    return key->waiting > 0 && now > key->busy_since && now - key->busy_since > key->settings.wait;
 }
 
 /*
@@ -65,9 +64,8 @@ static uint32_t next(weir_slots_t *slots, const weir_slots_key_t *key, uint64_t 
 
         uint32_t in_use = slots->sources[ticket->source].in_use;
 
-        if (best != WEIR_SLOTS_NONE
-            && (ticket->urgency > best_urgency
-                || (ticket->urgency == best_urgency && in_use >= best_in_use)))
+        if (best != WEIR_SLOTS_NONE && (ticket->urgency > best_urgency ||
+                                        (ticket->urgency == best_urgency && in_use >= best_in_use)))
             continue;
 
         if (!weir_slots_ticket_fits(key, ticket->flow))
@@ -121,10 +119,9 @@ bool weir_slots_queue_make_room(weir_slots_t *slots, weir_slots_key_t *key, uint
 
         uint32_t waiting = slots->sources[ticket->source].waiting + (ticket->source == own);
 
-        if (ticket->urgency > worst_urgency
-            || (ticket->urgency == worst_urgency
-                && (waiting > worst_waiting
-                    || (waiting == worst_waiting && oldest_first && !found)))) {
+        if (ticket->urgency > worst_urgency ||
+            (ticket->urgency == worst_urgency &&
+             (waiting > worst_waiting || (waiting == worst_waiting && oldest_first && !found)))) {
             worst = i;
             worst_urgency = ticket->urgency;
             worst_waiting = waiting;

@@ -82,8 +82,8 @@ static void rebuild(weir_slots_t *slots, uint64_t now)
     for (uint32_t i = 0; i < slots->ntickets; i++) {
         ticket = &slots->tickets[i];
 
-        if (ticket->state != WEIR_SLOTS_FREE && ticket->key < slots->nkeys
-            && slots->keys[ticket->key].used && ticket->seat < WEIR_SLOTS_SEATS) {
+        if (ticket->state != WEIR_SLOTS_FREE && ticket->key < slots->nkeys &&
+            slots->keys[ticket->key].used && ticket->seat < WEIR_SLOTS_SEATS) {
             restore(slots, i, now);
             continue;
         }
@@ -118,8 +118,7 @@ static void empty(weir_slots_t *slots, uint16_t seat, uint64_t now, weir_slots_w
 
     while ((i = slots->seats[seat].tickets) != WEIR_SLOTS_NONE) {
         ticket = &slots->tickets[i];
-        slots->reclaimed +=
-            ticket->state == WEIR_SLOTS_HELD || ticket->state == WEIR_SLOTS_GRANTED;
+        slots->reclaimed += ticket->state == WEIR_SLOTS_HELD || ticket->state == WEIR_SLOTS_GRANTED;
         weir_slots_leave(slots, (weir_slots_handle_t){i, ticket->generation}, false, now, wakes);
     }
 }
@@ -181,8 +180,8 @@ static bool check_key(const weir_slots_t *slots, uint32_t n)
             unfilled += key->settings.flows[i].reserve - flow_in_use[i];
     }
 
-    return in_use == key->in_use && waiting == key->waiting && listed == waiting
-           && unfilled == key->unfilled;
+    return in_use == key->in_use && waiting == key->waiting && listed == waiting &&
+           unfilled == key->unfilled;
 }
 
 bool weir_slots_check(weir_slots_t *slots)
@@ -191,8 +190,8 @@ bool weir_slots_check(weir_slots_t *slots)
 
     for (uint32_t i = 0; i < slots->ntickets; i++) {
         tickets += slots->tickets[i].state != WEIR_SLOTS_FREE;
-        told += slots->tickets[i].state == WEIR_SLOTS_GRANTED
-                || slots->tickets[i].state == WEIR_SLOTS_SHED;
+        told += slots->tickets[i].state == WEIR_SLOTS_GRANTED ||
+                slots->tickets[i].state == WEIR_SLOTS_SHED;
     }
 
     for (uint32_t i = 0; i < WEIR_SLOTS_SEATS; i++) {

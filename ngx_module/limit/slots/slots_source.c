@@ -9,8 +9,7 @@ uint32_t weir_slots_source_find(weir_slots_t *slots, uint32_t key, uint64_t hash
 {
     uint32_t i = *weir_slots_source_bucket(slots, key, hash);
 
-    while (i != WEIR_SLOTS_NONE
-           && (slots->sources[i].hash != hash || slots->sources[i].key != key))
+    while (i != WEIR_SLOTS_NONE && (slots->sources[i].hash != hash || slots->sources[i].key != key))
         i = slots->sources[i].chain;
 
     return i;

@@ -8,7 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 #include "metrics/ngx_http_weir_metrics.h"
 
 

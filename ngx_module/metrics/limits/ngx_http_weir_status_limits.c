@@ -5,7 +5,7 @@
 #include <ngx_http.h>
 
 #include "common/problem.h"
-#include "limit/ngx_http_weir_limit.h"
+#include "limit/ngx_http_weir_limit_zone.h"
 #include "metrics/ngx_http_weir_status.h"
 
 

@@ -42,7 +42,10 @@ sub gone {
     return !defined $client->recv($byte, 1, 2) || $byte eq '';
 }
 
-sub held_requests { my $n = shift; until_true("the upstream has $n requests", sub { held_now() == $n }) }
+sub held_requests {
+    my $n = shift;
+    return until_true("the upstream has $n requests", sub { held_now() == $n });
+}
 
 # The oldest request is answered, when it is there.
 sub release {
@@ -100,7 +103,8 @@ sub edge { $port }
 sub ask {
     my ($path, @fields) = @_;
     my $client = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!;
-    print $client join "\r\n", "GET $path HTTP/1.1", 'Host: a', 'Connection: close', @fields, '', '';
+    my @head = ("GET $path HTTP/1.1", 'Host: a', 'Connection: close', @fields);
+    print $client map { "$_\r\n" } @head, '';
     $client->flush;
     return $client;
 }

@@ -86,7 +86,7 @@ invalid parameter "wait=0" in "weir_limit"; wait must be a time from 1ms to 1m
 weir_limit zone=slots concurrent=10 reserve=checkout;
 --- must_die
 --- error_log
-invalid parameter "reserve=checkout" in "weir_limit"; reserve must be the name of a route and a number
+invalid parameter "reserve=checkout" in "weir_limit"; reserve must be the name of a route
 
 
 

@@ -152,7 +152,10 @@ my $peer = Limit::held_first();
 print $peer "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\nhello";
 $peer->flush;
 my $got = '';
-until_true('the upgrade', sub { $socket->sysread($got, 1000, length $got) if IO::Select->new($socket)->can_read(0); $got =~ /hello/ });
+until_true('the upgrade', sub {
+    sysread $socket, $got, 1000, length $got if IO::Select->new($socket)->can_read(0);
+    $got =~ /hello/;
+});
 is in_use('upgraded'), 1, 'an upgraded connection holds its slot';
 is status_of(ask('/upgraded')), 503, '... so that there is none for another one';
 close $socket;

@@ -1,4 +1,7 @@
-// needs: ngx_module/limit/slots/slots.c ngx_module/limit/slots/slots_repair.c ngx_module/limit/slots/slots_queue.c ngx_module/limit/slots/slots_ticket.c ngx_module/limit/slots/slots_key.c ngx_module/limit/slots/slots_source.c
+// needs: ngx_module/limit/slots/slots.c ngx_module/limit/slots/slots_repair.c
+// needs: ngx_module/limit/slots/slots_leave.c ngx_module/limit/slots/slots_queue.c
+// needs: ngx_module/limit/slots/slots_ticket.c ngx_module/limit/slots/slots_key.c
+// needs: ngx_module/limit/slots/slots_source.c
 #include "limit/slots/slots.h"
 
 #include <setjmp.h>
@@ -413,8 +416,7 @@ static uint32_t in_state(weir_slots_state_t wanted, uint64_t flow, bool any_flow
     uint32_t n = 0;
 
     for (int i = 0; i < PLAYERS; i++)
-        n += players[i].here && players[i].state == wanted
-             && (any_flow || players[i].flow == flow);
+        n += players[i].here && players[i].state == wanted && (any_flow || players[i].flow == flow);
 
     return n;
 }
@@ -514,8 +516,8 @@ static void a_million_steps_agree_with_the_model(void **state)
         assert_int_equal(key()->in_use, in_state(WEIR_SLOTS_HELD, 0, true));
         assert_int_equal(key()->waiting, in_state(WEIR_SLOTS_WAITING, 0, true));
         for (int k = 0; k < PLAYERS; k++)
-            assert_false(players[k].here && players[k].state == WEIR_SLOTS_WAITING
-                         && model_fits(players[k].flow));
+            assert_false(players[k].here && players[k].state == WEIR_SLOTS_WAITING &&
+                         model_fits(players[k].flow));
         if (step % 1000 == 0) {
             assert_true(weir_slots_check(slots));
             slots->changing = rand() % 2;
