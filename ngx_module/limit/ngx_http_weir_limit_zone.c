@@ -244,7 +244,9 @@ ngx_http_weir_limit_zone_enter(ngx_shm_zone_t *zone,
 
     ngx_http_weir_limit_zone_unlock(zone);
 
-    ngx_http_weir_limit_wake(&wakes);
+    if (wakes.n) {
+        ngx_http_weir_limit_wake(&wakes);
+    }
 
     if (result == WEIR_SLOTS_UNCOUNTED && !z->full) {
         z->full = 1;
@@ -280,7 +282,9 @@ ngx_http_weir_limit_zone_leave(ngx_shm_zone_t *zone,
 
     ngx_http_weir_limit_zone_unlock(zone);
 
-    ngx_http_weir_limit_wake(&wakes);
+    if (wakes.n) {
+        ngx_http_weir_limit_wake(&wakes);
+    }
 }
 
 
@@ -324,7 +328,9 @@ ngx_http_weir_limit_zone_expire(ngx_shm_zone_t *zone,
 
     ngx_http_weir_limit_zone_unlock(zone);
 
-    ngx_http_weir_limit_wake(&wakes);
+    if (wakes.n) {
+        ngx_http_weir_limit_wake(&wakes);
+    }
 
     return state;
 }
@@ -365,7 +371,9 @@ ngx_http_weir_limit_zone_sit(ngx_shm_zone_t *zone, ngx_uint_t leave)
 
     ngx_http_weir_limit_zone_unlock(zone);
 
-    ngx_http_weir_limit_wake(&wakes);
+    if (wakes.n) {
+        ngx_http_weir_limit_wake(&wakes);
+    }
 }
 
 
@@ -392,7 +400,9 @@ ngx_http_weir_limit_zone_info(ngx_shm_zone_t *zone,
 
     ngx_http_weir_limit_zone_unlock(zone);
 
-    ngx_http_weir_limit_wake(&wakes);
+    if (wakes.n) {
+        ngx_http_weir_limit_wake(&wakes);
+    }
 }
 
 
