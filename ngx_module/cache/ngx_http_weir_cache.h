@@ -217,6 +217,9 @@ typedef struct {
     ngx_str_t                        key;         /* len 0: not cached */
     ngx_str_t                        key_text;    /* named by invalidations */
     ngx_str_t                        vary;        /* normalized values */
+    ngx_str_t                        flags;       /* fields by which a response
+                                                     was looked up that stand
+                                                     for flags */
     u_char                           digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
                                                   /* digest of the key */
     u_char                           variant[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/key/ngx_http_weir_cache_flags.h"
 #include "cache/lookup/key/ngx_http_weir_cache_key.h"
 #include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
 #include "cache/policy/vary.h"
@@ -275,12 +276,34 @@ static ngx_int_t
 ngx_http_weir_cache_read_vary(ngx_http_weir_cache_ctx_t *ctx,
     ngx_array_t *lines, weir_cache_response_t *response)
 {
-    u_char  *buf;
-    size_t   len;
+    u_char       *buf;
+    size_t        len;
+    ngx_int_t     rc;
+    ngx_array_t  *flags;
 
-    if (lines->nelts == 0
-        || (ctx->conf->ignore & NGX_HTTP_WEIR_CACHE_IGNORE_VARY))
-    {
+    static ngx_str_t  name = ngx_string("Weir-Vary-Flags");
+
+    if (ctx->conf->ignore & NGX_HTTP_WEIR_CACHE_IGNORE_VARY) {
+        lines->nelts = 0;
+    }
+
+    flags = ngx_http_weir_cache_read_field_lines(ctx, &name);
+    if (flags == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+        ctx->flags.len = 0;
+    }
+
+    rc = ngx_http_weir_cache_flags_add(ctx, flags, lines);
+
+    if (rc != NGX_OK) {
+        response->vary_any = 1;
+        return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+    }
+
+    if (lines->nelts == 0) {
         return NGX_OK;
     }
 

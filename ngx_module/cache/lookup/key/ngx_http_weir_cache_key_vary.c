@@ -4,6 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/key/ngx_http_weir_cache_flags.h"
 #include "cache/lookup/key/ngx_http_weir_cache_key.h"
 #include "cache/lookup/key/ngx_http_weir_cache_sent.h"
 #include "cache/policy/vary.h"
@@ -43,7 +44,8 @@ ngx_http_weir_cache_key_vary_select(ngx_http_weir_cache_ctx_t *ctx,
     list.data = (char *) fields->data;
     list.len = fields->len;
 
-    if (ngx_http_weir_cache_key_vary_put(ctx, list) != NGX_OK
+    if (ngx_http_weir_cache_flags_keep(ctx, list) != NGX_OK
+        || ngx_http_weir_cache_key_vary_put(ctx, list) != NGX_OK
         || ngx_http_weir_cache_key_vary_hide(ctx) != NGX_OK)
     {
         return NGX_ERROR;

@@ -10,13 +10,15 @@
  * version cause the same upstream request, so one stored response serves both.
  * The same holds for Accept if it is set to $weir_media_type.  A field that
  * reaches the upstream unchanged, or set to another value, is compared like any
- * other (RFC 9111 section 4.1).
+ * other (RFC 9111 section 4.1).  A field that stands for a flag is no field of
+ * the request (ngx_http_weir_cache_flags.c).
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/key/ngx_http_weir_cache_flags.h"
 #include "cache/lookup/key/ngx_http_weir_cache_sent.h"
 #include "http/ngx_http_weir_pass.h"
 #include "version/ngx_http_weir_version.h"
@@ -60,6 +62,10 @@ ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *field,
     ngx_str_t *value)
 {
     ngx_str_t  *version;
+
+    if (ngx_http_weir_cache_flags_value(ctx, field, value)) {
+        return 1;
+    }
 
     version = &ctx->conf->sent_version;
 

@@ -1,0 +1,312 @@
+/*
+ * The variant of a flag for a request, and its context.  See
+ * ngx_http_weir_flag.h.
+ *
+ * What was evaluated is kept as a cleanup of the request's pool: an internal
+ * redirect clears the contexts of modules.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "flag/ngx_http_weir_flag.h"
+
+
+typedef struct ngx_http_weir_flag_answer_s  ngx_http_weir_flag_answer_t;
+
+struct ngx_http_weir_flag_answer_s {
+    ngx_http_weir_flag_t             *flag;
+    ngx_str_t                         variant;
+    ngx_str_t                         value;
+    ngx_http_weir_flag_answer_t      *next;
+};
+
+
+static ngx_http_weir_flag_answer_t **ngx_http_weir_flag_request_answers(
+    ngx_http_request_t *r);
+static void ngx_http_weir_flag_request_cleanup(void *data);
+static ngx_int_t ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
+    ngx_http_weir_flag_answer_t *answer);
+static ngx_int_t ngx_http_weir_flag_request_key(ngx_http_request_t *r,
+    ngx_http_weir_flag_t *flag, weir_str_t *key);
+static bool ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
+    weir_flag_value_t *value);
+static ngx_int_t ngx_http_weir_flag_request_copy(ngx_pool_t *pool,
+    ngx_str_t *to, weir_str_t from);
+
+
+ngx_int_t
+ngx_http_weir_flag_request(ngx_http_request_t *r, ngx_http_weir_flag_t *flag,
+    ngx_str_t *variant, ngx_str_t *value)
+{
+    ngx_http_weir_flag_answer_t  *answer, **answers;
+
+    answers = ngx_http_weir_flag_request_answers(r);
+    if (answers == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (answer = *answers; answer; answer = answer->next) {
+        if (answer->flag == flag) {
+            break;
+        }
+    }
+
+    if (answer == NULL) {
+        answer = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_flag_answer_t));
+        if (answer == NULL) {
+            return NGX_ERROR;
+        }
+
+        answer->flag = flag;
+
+        if (ngx_http_weir_flag_request_evaluate(r, answer) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        answer->next = *answers;
+        *answers = answer;
+    }
+
+    *variant = answer->variant;
+    *value = answer->value;
+
+    return NGX_OK;
+}
+
+
+ngx_http_weir_flag_t *
+ngx_http_weir_flag_request_find(ngx_http_request_t *r, u_char *name, size_t len)
+{
+    ngx_uint_t                      i;
+    ngx_http_weir_flag_t          **flags;
+    ngx_http_weir_flag_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_flag_module);
+
+    if (flcf->flags == NULL) {
+        return NULL;
+    }
+
+    flags = flcf->flags->elts;
+
+    for (i = 0; i < flcf->flags->nelts; i++) {
+        if (flags[i]->variable.len == len
+            && ngx_memcmp(flags[i]->variable.data, name, len) == 0)
+        {
+            return flags[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Subrequests share the pool of their request. */
+
+static ngx_http_weir_flag_answer_t **
+ngx_http_weir_flag_request_answers(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t            *cln;
+    ngx_http_weir_flag_answer_t  **answers;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_weir_flag_request_cleanup) {
+            return cln->data;
+        }
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_flag_answer_t *));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    answers = cln->data;
+    *answers = NULL;
+    cln->handler = ngx_http_weir_flag_request_cleanup;
+
+    return answers;
+}
+
+
+static void
+ngx_http_weir_flag_request_cleanup(void *data)
+{
+    /* its memory is that of the pool */
+}
+
+
+static ngx_int_t
+ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
+    ngx_http_weir_flag_answer_t *answer)
+{
+    weir_flag_t                     *flag;
+    weir_flag_reason_t               reason;
+    weir_flag_context_t              context;
+    const weir_flag_variant_t       *variant;
+    ngx_http_weir_flag_main_conf_t  *fmcf;
+
+    fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
+
+    answer->value = answer->flag->fallback;
+
+    if (ngx_http_weir_flag_request_key(r, answer->flag, &context.key)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    context.time = ngx_time();
+    context.lookup = ngx_http_weir_flag_request_lookup;
+    context.data = r;
+
+    flag = ngx_http_weir_flag_zone_find(fmcf, &answer->flag->name,
+                                        &answer->flag->slot);
+    if (flag == NULL) {
+        return NGX_OK;
+    }
+
+    variant = weir_flag_evaluate(flag, &context, &reason);
+
+    if (variant == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_weir_flag_request_copy(r->pool, &answer->variant,
+                                        variant->name)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_flag_request_copy(r->pool, &answer->value,
+                                           variant->text);
+}
+
+
+/* A variable that is set and not empty. */
+
+static ngx_uint_t
+ngx_http_weir_flag_request_variable(ngx_http_request_t *r, ngx_int_t index,
+    weir_str_t *text)
+{
+    ngx_http_variable_value_t  *v;
+
+    v = ngx_http_get_flushed_variable(r, index);
+
+    if (v == NULL || v->not_found || v->len == 0) {
+        return 0;
+    }
+
+    text->data = (char *) v->data;
+    text->len = v->len;
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_http_weir_flag_request_key(ngx_http_request_t *r,
+    ngx_http_weir_flag_t *flag, weir_str_t *key)
+{
+    ngx_str_t                        value;
+    ngx_http_weir_flag_main_conf_t  *fmcf;
+
+    key->data = NULL;
+    key->len = 0;
+
+    if (flag->key) {
+        if (ngx_http_complex_value(r, flag->key, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (value.len) {
+            key->data = (char *) value.data;
+            key->len = value.len;
+            return NGX_OK;
+        }
+    }
+
+    fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
+
+    if (!ngx_http_weir_flag_request_variable(r, fmcf->subject, key)) {
+        (void) ngx_http_weir_flag_request_variable(r, fmcf->address, key);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Attributes are texts; one that is empty is not there. */
+
+static bool
+ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
+    weir_flag_value_t *value)
+{
+    ngx_str_t                        text;
+    ngx_uint_t                       i;
+    ngx_http_request_t              *r = data;
+    ngx_http_weir_flag_loc_conf_t   *flcf;
+    ngx_http_weir_flag_main_conf_t  *fmcf;
+    ngx_http_weir_flag_attribute_t  *a;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_flag_module);
+
+    value->type = WEIR_FLAG_STRING;
+
+    if (flcf->context) {
+        a = flcf->context->elts;
+
+        for (i = 0; i < flcf->context->nelts; i++) {
+
+            if (a[i].name.len != name.len
+                || ngx_memcmp(a[i].name.data, name.data, name.len) != 0)
+            {
+                continue;
+            }
+
+            if (ngx_http_complex_value(r, &a[i].value, &text) != NGX_OK
+                || text.len == 0)
+            {
+                return false;
+            }
+
+            value->text.data = (char *) text.data;
+            value->text.len = text.len;
+
+            return true;
+        }
+    }
+
+    fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
+
+    if (weir_str_eq(name, WEIR_STR("version"))) {
+        return ngx_http_weir_flag_request_variable(r, fmcf->version,
+                                                   &value->text);
+    }
+
+    if (weir_str_eq(name, WEIR_STR("ip"))) {
+        return ngx_http_weir_flag_request_variable(r, fmcf->address,
+                                                   &value->text);
+    }
+
+    return false;
+}
+
+
+static ngx_int_t
+ngx_http_weir_flag_request_copy(ngx_pool_t *pool, ngx_str_t *to,
+    weir_str_t from)
+{
+    to->len = from.len;
+    to->data = ngx_pnalloc(pool, from.len ? from.len : 1);
+
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(to->data, from.data, from.len);
+
+    return NGX_OK;
+}
