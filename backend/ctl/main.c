@@ -14,34 +14,46 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void connect_database(weir_ctl_t *ctl)
+/* With the rights of weirctl. False: error says why. */
+static bool open_database(weir_ctl_t *ctl, const char *timeout, char *error, size_t size)
 {
-    const char *const keys[] = {
+    static const char *const keys[] = {
         "dbname", "client_encoding", "application_name", "connect_timeout", "options", "password",
         NULL};
-    char *options = weir_db_options(ctl->database, "-c statement_timeout=60s");
-    char error[1280], *password;
-    bool fine = weir_db_password(ctl->database, &password, error, sizeof(error));
-    const char *const values[] = {ctl->database, "UTF8", "weirctl", "5", options, password, NULL};
+    const char *values[] = {NULL, "UTF8", "weirctl", timeout, NULL, NULL, NULL};
+    char *options, *password;
 
-    if (!fine)
-        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
+    ctl->database = weir_settings_database(&ctl->settings, WEIR_SETTINGS_CTL);
+    weir_db_password_file(ctl->settings.database, ctl->settings.database_password_file);
+    if (!weir_db_password(ctl->database, &password, error, size))
+        return false;
+
+    options = weir_db_options(ctl->database, "-c statement_timeout=60s");
+    values[0] = ctl->database;
+    values[4] = options;
+    values[5] = password;
     ctl->db = PQconnectdbParams(keys, values, 1);
     free(options);
     weir_db_password_forget(password);
-    if (PQstatus(ctl->db) != CONNECTION_OK)
-        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQerrorMessage(ctl->db)));
-    if (!weir_db_settings_apply(ctl->db, error, sizeof(error)))
+    if (PQstatus(ctl->db) == CONNECTION_OK)
+        return weir_db_settings_apply(ctl->db, error, size);
+    snprintf(error, size, "%s", PQerrorMessage(ctl->db));
+
+    return false;
+}
+
+static void connect_database(weir_ctl_t *ctl)
+{
+    char error[1280];
+
+    if (!open_database(ctl, "5", error, sizeof(error)))
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
 }
 
 /* Connects if that is possible now; otherwise says that nothing is recorded. */
 static void try_database(weir_ctl_t *ctl, const char *file)
 {
-    const char *const keys[] = {"dbname", "client_encoding", "application_name", "connect_timeout",
-                                NULL};
-    const char *values[] = {NULL, "UTF8", "weirctl", "2", NULL};
-    char error[1024];
+    char error[1280];
 
     if (access(file, F_OK) != 0)
         return;
@@ -49,14 +61,9 @@ static void try_database(weir_ctl_t *ctl, const char *file)
         weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: %s", error);
         return;
     }
-    if (*ctl->settings.database == '\0')
+    if (*ctl->settings.database == '\0' || open_database(ctl, "2", error, sizeof(error)))
         return;
-    values[0] = ctl->settings.database;
-    ctl->db = PQconnectdbParams(keys, values, 1);
-    if (PQstatus(ctl->db) == CONNECTION_OK && weir_db_settings_apply(ctl->db, error, sizeof(error)))
-        return;
-    weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: PostgreSQL: %s",
-                  PQerrorMessage(ctl->db));
+    weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: PostgreSQL: %s", error);
     PQfinish(ctl->db);
     ctl->db = NULL;
 }
@@ -115,9 +122,8 @@ int main(int argc, char **argv)
                                                 " names another configuration"
                                               : "");
     }
-    if (command->needs == WEIR_CTL_NEEDS_DATABASE) {
-        ctl.database = weir_settings_database(&ctl.settings, WEIR_SETTINGS_CTL);
-        weir_db_password_file(ctl.settings.database, ctl.settings.database_password_file);
+    if (command->needs == WEIR_CTL_NEEDS_DATABASE ||
+        (command->needs == WEIR_CTL_MAY_USE_DATABASE && ctl.settings.database[0] != '\0')) {
         connect_database(&ctl);
     }
 

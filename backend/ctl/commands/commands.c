@@ -166,6 +166,22 @@ static const weir_ctl_command_t about_itself[] = {
      "Without ID the current key, in whose place another one signs. What it has signed is\n"
      "refused as soon as all have read the change. With ca, all certificates are issued again.\n\n"
      "  weirctl keys revoke issuer --folder /etc/weir/keys\n"},
+    {"flag list", "", 0, 0, "json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_flag_list,
+     "feature flags, as edges with weir_flags read them", "  weirctl flag list\n"},
+    {"flag get", "NAME [KEY]", 1, 2, "json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_flag_get,
+     "the definition of a flag, or the variant that a key has",
+     "With KEY the flag is evaluated as edges do, but without other attributes.\n\n"
+     "  weirctl flag get new_checkout\n"
+     "  weirctl flag get new_checkout user-1234567\n"},
+    {"flag set", "NAME on|off|PERCENT%|JSON|FILE", 2, 2, "json", WEIR_CTL_MAY_USE_DATABASE,
+     weir_ctl_flag_set, "set a flag, in all edges and at once",
+     "A percentage is that of the keys for which the flag is on. JSON, or what is in FILE (- is\n"
+     "the standard input), is the definition of a flag as flagd has it; a wrong one is refused.\n"
+     "The change is in the audit log, if the configuration names a database.\n\n"
+     "  weirctl flag set new_checkout 10%\n"
+     "  weirctl flag set new_checkout new_checkout.json\n"},
+    {"flag delete", "NAME", 1, 1, "json", WEIR_CTL_MAY_USE_DATABASE, weir_ctl_flag_delete,
+     "delete a flag: default= of weir_flag counts", "  weirctl flag delete new_checkout\n"},
     {"revoke jti", "ISSUER ID", 2, 2, "exp json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_revoke_jti,
      "let the edges refuse the token with that jti",
      "ISSUER is iss of the token, such as https://login.example.com. Edges with\n"
