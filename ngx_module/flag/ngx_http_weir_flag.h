@@ -145,6 +145,18 @@ ngx_http_weir_flag_t *ngx_http_weir_flag_request_find(ngx_http_request_t *r,
     u_char *name, size_t len);
 
 
+/* request: true if the location has a weir_flag. */
+static ngx_inline ngx_uint_t
+ngx_http_weir_flag_request_any(ngx_http_request_t *r)
+{
+    ngx_http_weir_flag_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_flag_module);
+
+    return flcf->flags != NULL;
+}
+
+
 /* ofrep: the content handler of weir_flags_ofrep. */
 ngx_int_t ngx_http_weir_flag_ofrep_handler(ngx_http_request_t *r);
 

@@ -17,6 +17,7 @@
 #include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/policy/tags.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
+#include "flag/ngx_http_weir_flag.h"
 #include "http/ngx_http_weir.h"
 
 
@@ -218,22 +219,26 @@ ngx_http_weir_cache_invalidate_filter_mark(ngx_http_request_t *r,
 
 
 /*
- * Tags are between upstream and edge.  The filter runs after those that store
+ * Tags and flags are between upstream and edge.  The filter runs after those that store
  * the response, so that the stored response keeps its tags.
  */
 
 static void
 ngx_http_weir_cache_invalidate_filter_hide_tags(ngx_http_request_t *r)
 {
-    ngx_uint_t        i;
+    ngx_uint_t        i, n;
     ngx_table_elt_t  *h;
 
     static ngx_str_t  names[] = {
         ngx_string("Cache-Tag"),
-        ngx_string("Weir-Invalidate")
+        ngx_string("Weir-Invalidate"),
+        ngx_string("Weir-Vary-Flags")
     };
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    /* the last one only where there are flags */
+    n = sizeof(names) / sizeof(names[0]) - !ngx_http_weir_flag_request_any(r);
+
+    for (i = 0; i < n; i++) {
         while ((h = ngx_http_weir_find_header(&r->headers_out.headers,
                                               &names[i]))
                != NULL)
