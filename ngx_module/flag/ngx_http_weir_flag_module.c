@@ -16,6 +16,10 @@ static char *ngx_http_weir_flags(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_weir_flag(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_weir_flag_add(ngx_conf_t *cf,
+    ngx_http_weir_flag_loc_conf_t *flcf, ngx_http_weir_flag_t *flag);
+static ngx_uint_t ngx_http_weir_flag_has(ngx_array_t *flags, ngx_uint_t n,
+    ngx_http_weir_flag_t *flag);
 static char *ngx_http_weir_flag_parameter(ngx_conf_t *cf,
     ngx_http_weir_flag_t *flag, ngx_str_t *value);
 static ngx_int_t ngx_http_weir_flag_variable_name(ngx_pool_t *pool,
@@ -36,6 +40,8 @@ static void *ngx_http_weir_flag_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_flag_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_flag_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static char *ngx_http_weir_flag_merge_context(
+    ngx_http_weir_flag_loc_conf_t *prev, ngx_http_weir_flag_loc_conf_t *conf);
 static ngx_int_t ngx_http_weir_flag_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_flag_exit_process(ngx_cycle_t *cycle);
 
@@ -269,12 +275,11 @@ ngx_http_weir_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_flag_loc_conf_t *flcf = conf;
 
-    char                            *rv;
-    ngx_str_t                       *value, *name;
-    ngx_uint_t                       i;
-    weir_str_t                       text;
-    ngx_http_weir_flag_t            *flag, **flags;
-    ngx_http_weir_flag_main_conf_t  *fmcf;
+    char                  *rv;
+    ngx_str_t             *value;
+    ngx_uint_t             i;
+    weir_str_t             text;
+    ngx_http_weir_flag_t  *flag;
 
     value = cf->args->elts;
 
@@ -308,6 +313,18 @@ ngx_http_weir_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
+    return ngx_http_weir_flag_add(cf, flcf, flag);
+}
+
+
+static char *
+ngx_http_weir_flag_add(ngx_conf_t *cf, ngx_http_weir_flag_loc_conf_t *flcf,
+    ngx_http_weir_flag_t *flag)
+{
+    ngx_str_t                       *name;
+    ngx_http_weir_flag_t           **flags;
+    ngx_http_weir_flag_main_conf_t  *fmcf;
+
     if (flcf->flags == NULL) {
         flcf->flags = ngx_array_create(cf->pool, 4,
                                        sizeof(ngx_http_weir_flag_t *));
@@ -316,19 +333,12 @@ ngx_http_weir_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    flags = flcf->flags->elts;
-
-    for (i = 0; i < flcf->flags->nelts; i++) {
-        if (flags[i]->variable.len == flag->variable.len
-            && ngx_memcmp(flags[i]->variable.data, flag->variable.data,
-                          flag->variable.len) == 0)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"weir_flag\" \"%V\" has the variable"
-                               " $weir_flag_%V, which another one of this level"
-                               " has", &flag->name, &flag->variable);
-            return NGX_CONF_ERROR;
-        }
+    if (ngx_http_weir_flag_has(flcf->flags, flcf->flags->nelts, flag)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_flag\" \"%V\" has the variable"
+                           " $weir_flag_%V, which another one of this level has",
+                           &flag->name, &flag->variable);
+        return NGX_CONF_ERROR;
     }
 
     flags = ngx_array_push(flcf->flags);
@@ -344,6 +354,30 @@ ngx_http_weir_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     fmcf->used = 1;
 
     return NGX_CONF_OK;
+}
+
+
+/* True if one of the first n of the flags has the same variable. */
+
+static ngx_uint_t
+ngx_http_weir_flag_has(ngx_array_t *flags, ngx_uint_t n,
+    ngx_http_weir_flag_t *flag)
+{
+    ngx_uint_t              i;
+    ngx_http_weir_flag_t  **own;
+
+    own = flags->elts;
+
+    for (i = 0; i < n; i++) {
+        if (own[i]->variable.len == flag->variable.len
+            && ngx_memcmp(own[i]->variable.data, flag->variable.data,
+                          flag->variable.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -607,9 +641,8 @@ ngx_http_weir_flag_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_flag_loc_conf_t *prev = parent;
     ngx_http_weir_flag_loc_conf_t *conf = child;
 
-    ngx_uint_t                        i, n, own;
-    ngx_http_weir_flag_t            **flags, **outer, **flag;
-    ngx_http_weir_flag_attribute_t   *as, *outer_as, *a;
+    ngx_uint_t               i, own;
+    ngx_http_weir_flag_t   **outer, **flag;
 
     if (conf->flags == NULL) {
         conf->flags = prev->flags;
@@ -619,19 +652,8 @@ ngx_http_weir_flag_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         own = conf->flags->nelts;
 
         for (i = 0; i < prev->flags->nelts; i++) {
-            flags = conf->flags->elts;
 
-            for (n = 0; n < own; n++) {
-                if (flags[n]->variable.len == outer[i]->variable.len
-                    && ngx_memcmp(flags[n]->variable.data,
-                                  outer[i]->variable.data,
-                                  outer[i]->variable.len) == 0)
-                {
-                    break;
-                }
-            }
-
-            if (n < own) {
+            if (ngx_http_weir_flag_has(conf->flags, own, outer[i])) {
                 continue;
             }
 
@@ -644,36 +666,51 @@ ngx_http_weir_flag_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
+    return ngx_http_weir_flag_merge_context(prev, conf);
+}
+
+
+static char *
+ngx_http_weir_flag_merge_context(ngx_http_weir_flag_loc_conf_t *prev,
+    ngx_http_weir_flag_loc_conf_t *conf)
+{
+    ngx_uint_t                       i, n, own;
+    ngx_http_weir_flag_attribute_t  *as, *outer, *a;
+
     if (conf->context == NULL) {
         conf->context = prev->context;
+        return NGX_CONF_OK;
+    }
 
-    } else if (prev->context) {
-        outer_as = prev->context->elts;
-        own = conf->context->nelts;
+    if (prev->context == NULL) {
+        return NGX_CONF_OK;
+    }
 
-        for (i = 0; i < prev->context->nelts; i++) {
-            as = conf->context->elts;
+    outer = prev->context->elts;
+    own = conf->context->nelts;
 
-            for (n = 0; n < own; n++) {
-                if (as[n].name.len == outer_as[i].name.len
-                    && ngx_memcmp(as[n].name.data, outer_as[i].name.data,
-                                  as[n].name.len) == 0)
-                {
-                    break;
-                }
+    for (i = 0; i < prev->context->nelts; i++) {
+        as = conf->context->elts;
+
+        for (n = 0; n < own; n++) {
+            if (as[n].name.len == outer[i].name.len
+                && ngx_memcmp(as[n].name.data, outer[i].name.data,
+                              as[n].name.len) == 0)
+            {
+                break;
             }
-
-            if (n < own) {
-                continue;
-            }
-
-            a = ngx_array_push(conf->context);
-            if (a == NULL) {
-                return NGX_CONF_ERROR;
-            }
-
-            *a = outer_as[i];
         }
+
+        if (n < own) {
+            continue;
+        }
+
+        a = ngx_array_push(conf->context);
+        if (a == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *a = outer[i];
     }
 
     return NGX_CONF_OK;

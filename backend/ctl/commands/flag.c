@@ -3,8 +3,9 @@
  * has one entry of each flag: the last one; a flag that was deleted has an entry that says so, for
  * edges that know it. What is changed is in the audit log, if the configuration has a database.
  */
+#include "ctl/commands/flag.h"
+
 #include "common/flags/flag.h"
-#include "ctl/commands/commands.h"
 #include "log/alloc.h"
 
 #include <ctype.h>

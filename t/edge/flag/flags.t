@@ -112,7 +112,11 @@ is get("/if?key=$yes")->{status} . get("/if?key=$no")->{status}, '201200', 'if';
 
 # --- the cache ---
 
-sub content { my $r = get(@_); my ($hit) = $r->{headers}{'cache-status'} =~ /; (hit|fwd)/; "$r->{content} $hit" }
+sub content {
+    my $r = get(@_);
+    my ($hit) = $r->{headers}{'cache-status'} =~ /; (hit|fwd)/;
+    return "$r->{content} $hit";
+}
 my @as = map { { Key => $_ } } $yes, $no;
 is content('/cached/vary', $as[0]), '1 1 fwd', 'a response that depends on the flag';
 is content('/cached/vary', $as[0]), '1 1 hit', '... is stored for a variant';
@@ -124,7 +128,8 @@ is content('/cached/plain', $as[0]), '1 1 fwd', 'a response that depends on no f
 is content('/cached/plain', $as[1]), '1 1 hit', '... is stored for all';
 is get('/cached/vary', $as[0])->{headers}{'weir-vary-flags'}, undef, 'clients do not see the field';
 content('/cached/unknown', $as[0]);
-is content('/cached/unknown', $as[0]), '1 2 fwd', 'one that depends on an unknown flag is not stored';
+is content('/cached/unknown', $as[0]), '1 2 fwd',
+    'one that depends on an unknown flag is not stored';
 content('/cached/again-vary', $_) for @as;
 like content('/cached/again-vary', $as[0]), qr/^1 1 /, 'after a 304';
 like content('/cached/again-vary', $as[1]), qr/^0 2 /, '... too, the variants are apart';
@@ -186,10 +191,11 @@ sub ofrep {
 }
 my ($status, $answer) = ofrep('/split', { context => { targetingKey => $yes } });
 is_deeply [$status, $answer],
-    [200, { key => 'split', reason => 'TARGETING_MATCH', variant => 'on', value => JSON::PP::true }],
-    'OFREP: a flag';
+    [200, { key => 'split', reason => 'TARGETING_MATCH', variant => 'on',
+        value => JSON::PP::true }], 'OFREP: a flag';
 ($status, $answer) = ofrep('/nosuch', {});
-is "$status $answer->{errorCode} $answer->{key}", '404 FLAG_NOT_FOUND nosuch', '... that is unknown';
+is "$status $answer->{errorCode} $answer->{key}", '404 FLAG_NOT_FOUND nosuch',
+    '... that is unknown';
 for my $bad ('[', '[]', '{"context":1}', "\xff", '{"a":1,"a":2}') {
     ($status, $answer) = ofrep('/split', $bad);
     like "$status " . ($answer->{errorCode} // ''), qr/^400 (PARSE_ERROR|INVALID_CONTEXT)$/,
@@ -208,7 +214,8 @@ is $split->{variant}, 'off', '... all flags';
 is scalar(@{ $answer->{flags} }), 255, '... without the deleted one';
 ($status) = ofrep('', { context => { targetingKey => $no } }, 'If-None-Match' => $headers->{etag});
 is $status, 304, '... that did not change';
-($status) = ofrep('', { context => { targetingKey => $yes } }, 'If-None-Match' => $headers->{etag});
+($status) = ofrep('', { context => { targetingKey => $yes } },
+    'If-None-Match' => $headers->{etag});
 is $status, 200, '... for another key';
 
 # --- Redis is away, emptied, replaced; reload ---

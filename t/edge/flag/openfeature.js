@@ -17,8 +17,12 @@ const core = new FlagdCore(undefined, quiet);
 core.setConfigurations(definitions);
 
 const keys = Array.from({ length: Number(number) }, (_, i) => `user-${i}`);
-const attributes = (key) => ({ targetingKey: key, country: ['DE', 'FR', 'AT'][key.length % 3],
-    version: String(1 + key.length % 3), mail: `${key}@example.${key.length % 2 ? 'org' : 'com'}` });
+const attributes = (key) => ({
+    targetingKey: key,
+    country: ['DE', 'FR', 'AT'][key.length % 3],
+    version: String(1 + key.length % 3),
+    mail: `${key}@example.${key.length % 2 ? 'org' : 'com'}`,
+});
 
 // The variants of split, one a key, by pipelined requests.
 function ask(done) {
@@ -52,7 +56,9 @@ function ask(done) {
 }
 
 async function sdk(result) {
-    await OpenFeature.setProviderAndWait(new OFREPProvider({ baseUrl: `http://127.0.0.1:${port}` }));
+    const baseUrl = `http://127.0.0.1:${port}`;
+
+    await OpenFeature.setProviderAndWait(new OFREPProvider({ baseUrl }));
     const client = OpenFeature.getClient();
 
     for (const name of names) {
@@ -71,7 +77,8 @@ ask(async (found) => {
     const result = { on: 0, core: 0, nginx: [], asked: 0, sdk: [] };
 
     keys.forEach((key, i) => {
-        const { value } = core.resolveBooleanEvaluation('split', false, { targetingKey: key }, quiet);
+        const { value } = core.resolveBooleanEvaluation('split', false, { targetingKey: key },
+            quiet);
         result.on += found[i] === '1';
         result.core += value;
         if (found[i] !== (value ? '1' : '0')) result.nginx.push([key, found[i], value]);

@@ -1,5 +1,5 @@
-# The same key has the same variant at nginx, in flagd's own evaluation, by OpenFeature's SDK, and in
-# weirctl; a tenth of 100,000 keys is a tenth.
+# The same key has the same variant at nginx, in flagd's own evaluation, by OpenFeature's SDK, and
+# in weirctl; a tenth of 100,000 keys is a tenth.
 use strict;
 use warnings;
 
@@ -61,7 +61,8 @@ for my $name (sort keys %flags) {
 }
 like weirctl('flag', 'set', 'bad', '{"state":1}'), qr/^2 .*the flag "bad": "state" is/,
     '... a definition that is none';
-like weirctl('flag', 'set', 'b d', 'on'), qr/^2 .*the name of a flag has/, '... a name that is none';
+like weirctl('flag', 'set', 'b d', 'on'), qr/^2 .*the name of a flag has/,
+    '... a name that is none';
 like weirctl('flag', 'set', 'bad', '101%'), qr/^2 .*more than 100%/, '... too many percent';
 like weirctl('flag', 'set', 'bad', "$dir/nothing"), qr/^2 .*neither on, off/, '... no file';
 like weirctl('flag', 'delete', 'bad'), qr/^1 .*there is no flag "bad"/, '... none was set';
@@ -101,7 +102,8 @@ is_deeply $result->{sdk}, [], '... and had the same answers' or diag explain $re
 
 for my $key (map { "user-$_" } 1, 7, 13, 17, 23, 42, 99) {
     my $is = get("/flags?key=$key")->{headers}{'x-split'};
-    like weirctl('flag', 'get', 'split', $key), $is eq '1' ? qr/^variant +on$/m : qr/^variant +off$/m,
+    my $wanted = $is eq '1' ? 'on' : 'off';
+    like weirctl('flag', 'get', 'split', $key), qr/^variant +$wanted$/m,
         "weirctl: $key has the variant of the edge";
 }
 
