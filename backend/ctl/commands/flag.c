@@ -6,6 +6,7 @@
 #include "ctl/commands/flag.h"
 
 #include "common/flags/flag.h"
+#include "ctl/redis/redis.h"
 #include "log/alloc.h"
 
 #include <ctype.h>
@@ -31,10 +32,10 @@ static const char change_script[] =
 /* --- Redis -------------------------------------------------------------------------------------
  */
 
-static redisContext *connect_redis(const weir_ctl_t *ctl)
+static weir_ctl_redis_t *connect_redis(const weir_ctl_t *ctl)
 {
     char error[256];
-    redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+    weir_ctl_redis_t *redis = weir_ctl_redis_open(ctl, error, sizeof(error));
 
     if (redis == NULL)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error));
@@ -42,16 +43,16 @@ static redisContext *connect_redis(const weir_ctl_t *ctl)
     return redis;
 }
 
-/* The reply, or NULL with a message that was printed. */
-static redisReply *checked(const redisContext *redis, redisReply *reply, int type)
+/* The reply, of that type, or NULL with a message that was printed. */
+static redisReply *ask(weir_ctl_redis_t *redis, int argc, const char *const *argv, int type)
 {
+    char error[256] = "an unexpected reply";
+    redisReply *reply = weir_ctl_redis_ask(redis, argc, argv, NULL, error, sizeof(error));
+
     if (reply != NULL && reply->type == type)
         return reply;
 
-    weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
-                  reply == NULL                      ? redis->errstr
-                  : reply->type == REDIS_REPLY_ERROR ? reply->str
-                                                     : "an unexpected reply");
+    weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
     if (reply != NULL)
         freeReplyObject(reply);
 
@@ -76,10 +77,10 @@ static const char *field(const redisReply *entry, const char *name)
  */
 static json_t *read_flags(const weir_ctl_t *ctl)
 {
-    redisContext *redis = connect_redis(ctl);
+    static const char *const words[] = {"XRANGE", STREAM, "-", "+"};
+    weir_ctl_redis_t *redis = connect_redis(ctl);
     json_t *flags = weir_alloc_check(json_object());
-    redisReply *reply =
-        checked(redis, redisCommand(redis, "XRANGE %s - +", STREAM), REDIS_REPLY_ARRAY);
+    redisReply *reply = ask(redis, 4, words, REDIS_REPLY_ARRAY);
 
     if (reply == NULL)
         exit(WEIR_CTL_AWAY);
@@ -98,7 +99,7 @@ static json_t *read_flags(const weir_ctl_t *ctl)
             json_object_del(flags, name);
     }
     freeReplyObject(reply);
-    redisFree(redis);
+    weir_ctl_redis_close(redis);
 
     return flags;
 }
@@ -176,7 +177,7 @@ static weir_flag_t *read_flag(const char *name, const char *text)
 static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *operation, const char *name,
                               const char *kind, const char *value)
 {
-    redisContext *redis = connect_redis(ctl);
+    weir_ctl_redis_t *redis = connect_redis(ctl);
     char most[16], *object = weir_alloc(sizeof("flag:") + strlen(name));
     const char *words[] = {"EVAL", change_script, "1", STREAM, name, kind, value, most};
     json_t *detail = weir_alloc_check(json_pack("{s:s}", kind, value)), *done;
@@ -195,7 +196,7 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *operation, const char
         fputs("weirctl: the configuration has no database: no record in the audit log\n", stderr);
     }
 
-    reply = checked(redis, redisCommandArgv(redis, 8, words, NULL), REDIS_REPLY_STRING);
+    reply = ask(redis, 8, words, REDIS_REPLY_STRING);
     if (reply != NULL && ctl->db != NULL)
         weir_ctl_run(ctl, "COMMIT", 0, NULL);
     if (reply != NULL) {
@@ -207,7 +208,7 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *operation, const char
     json_decref(detail);
     free(text);
     free(object);
-    redisFree(redis);
+    weir_ctl_redis_close(redis);
 
     return reply != NULL ? WEIR_CTL_OK : WEIR_CTL_AWAY;
 }

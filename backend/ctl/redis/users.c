@@ -65,8 +65,16 @@ static const struct {
     {EDGE, "~weir:revoked", "+xread +xtrim +xsetid +xinfo|stream +eval"},
     {CTL, "%W~weir:revoked", "+xadd"},
 
+    /* feature flags (ngx_module/flag/, weirctl flag) */
+    {EDGE, "~weir:flags", "+xread +xtrim +xsetid +xinfo|stream +eval"},
+    {CTL, "~weir:flags", "+xrange +xadd +xdel +eval"},
+
+    /* refused requests (ngx_module/auth/audit/, backend/audit/) */
+    {EDGE, "%W~weir:refused", "+xadd"},
+    {RELAY | ALL, "%R~weir:refused", "+xrange"},
+
     /* one command reads all streams that the edge follows (ngx_module/redis/follow/) */
-    {EDGE, "%R~weir:invalidate %R~weir:revoked", "+xread"},
+    {EDGE, "%R~weir:invalidate %R~weir:revoked %R~weir:flags", "+xread"},
 
     /* the fleet's probes (ngx_module/breaker/fleet/) */
     {EDGE, "~weir:breaker:probe:*", "+eval +get +set +del +pttl +pexpire"},
