@@ -18,7 +18,8 @@ sub psql_as {
     return output_of($psql, '-w', '-h', "$run/pg", '-U', $user, '-d', 'weir', '-XAtq', @arguments);
 }
 
-
+# With passwords first; at the end with certificates.
+@ENV{qw(WEIR_TLS WEIR_IDENTITY)} = (0, 0);
 my $emails = 0;
 sub signs_up {
     my $user = { email => $emails++ . '@example.com', displayName => 'A' };
@@ -98,5 +99,18 @@ is $text, "weir_migrate\n", 'has an owner that nobody logs in as';
 is slurp("$run/postgres/pg_hba.conf"), "local all all scram-sha-256\n", 'and passwords again';
 ($code, $text) = psql_as('weir', $admin, '-c', 'SELECT count(*) FROM users');
 is $code, 0, 'which are new ones' or diag $text;
+
+@ENV{qw(WEIR_TLS WEIR_IDENTITY)} = (1, 1);
+$ENV{PGPORT} = $port + 9;
+up();
+wait_for('signups' => sub { signs_up() == 201 });
+($code, $text) = psql_as('postgres', $admin, '-c',
+    "SELECT string_agg(DISTINCT usename, ' ' ORDER BY usename) FROM pg_stat_activity"
+        . " JOIN pg_stat_ssl USING (pid) WHERE application_name LIKE 'weir-%' AND ssl");
+is $text, "stack_api stack_relay stack_worker\n", 'with certificates they are the same users';
+unlike slurp("$run/weir-backend.conf"), qr/^database(?!_migrate).*passfile/m, 'without passwords';
+like slurp("$run/postgres/pg_hba.conf"),
+    qr/\Alocal all all scram-sha-256\nhostssl \S+ \S+ \S+ cert map=\w+\n\z/,
+    'nobody gets in otherwise';
 
 done_testing;

@@ -160,9 +160,10 @@ subtest 'database_password_file' => sub {
 
     password_of('user_api', '');
     for my $wrong (
+        # Reasons that are alike are not next to each other: the second would not be logged.
         ['' => 'it is empty'], ["a\0b" => 'at most 1024 bytes'],
-        ['x' x 1025 => 'at most 1024 bytes'],
-        [undef, 'No such file or directory'], [fifo => 'it is no regular file']) {
+        [undef, 'No such file or directory'], ['x' x 1025 => 'at most 1024 bytes'],
+        [fifo => 'it is no regular file']) {
         my ($text, $why) = @$wrong;
         my $log = length $s->log_of('api');
         unlink $file;
