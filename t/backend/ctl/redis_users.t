@@ -44,8 +44,8 @@ my %may = (
             'weir:fill:z:{d}' => [qw(set expire unlink rename eval)],
             'weir:invalidate' => [qw(xadd xread xtrim xinfo|stream)],
             'weir:era' => [qw(get set)],
-            'weir:revoked' => [qw(xread xtrim xinfo|stream eval)],
-            'weir:revoked:trimmed' => [qw(get incrby eval)],
+            'weir:revoked' => [qw(xread xtrim xsetid xinfo|stream eval)],
+            'weir:breaker:probe:b:{d}' => [qw(eval get set del pttl pexpire)],
             'weir:traces:kept' => ['xadd'],
         }
     ],
@@ -73,7 +73,8 @@ my %may = (
 
 # Nobody may touch these.
 my @OTHER_KEYS = ('', 'other', 'other:weir:cache:z', 'weir', 'weir:', 'weir:other', 'weir:cache',
-    'weir:invalidate:2', 'weir:era2', 'weir:revoked:other', 'weir:traces:other', 'weir:events',
+    'weir:invalidate:2', 'weir:era2', 'weir:revoked:trimmed',
+    'weir:breaker:b', 'weir:traces:other', 'weir:events',
     'weir:fence', 'weir:audit:other', 'weir:dead');
 my %keys = map { $_ => 1 } @OTHER_KEYS, map { keys %{ $_->[1] } } values %may;
 
@@ -154,6 +155,7 @@ for (
     ['weir-edge', 'may not, for the key', qw(EVAL x 2 weir:cache:z:{d} weir:revoked)],
     ['weir-edge', 'may', qw(SET weir:lease:z:{d} x NX GET PX 1)],
     ['weir-edge', 'may not, for the key', qw(SET weir:fill:z:{d} x GET)],
+    ['weir-edge', 'may', qw(XREAD STREAMS weir:invalidate weir:revoked 0 0)],
     ['weir-edge', 'may not, for the key', qw(XREAD STREAMS weir:invalidate other 0 0)],
     ['weir-edge', 'may not, for the key', qw(DEL weir:cache:z:{d} other)],
     ['weir-relay', 'may', qw(EVALSHA x 2 weir:events:7 weir:fence:{weir:events:7})],
@@ -238,14 +240,16 @@ like $out, qr/^user default on nopass ~\* &\* \+\@all\n/,
     'the default user stays if one asks for it';
 ($status, $out) = users('--commands');
 unlike $out, qr/default/, 'commands leave it alone';
-my $rules = join "\n", map { s/^user (\S+) .*? resetchannels/$1/r } grep { !/default|tests/ }
-    sort @{ redis('ACL', 'LIST') };
+sub known {
+    my @users = grep { !/^user (?:default|tests|probe) / } sort @{ redis('ACL', 'LIST') };
+    return join "\n", map { s/^user (\S+) .*? resetchannels/$1/r } @users;
+}
+my $rules = known();
 redis('ACL', 'DELUSER', keys %may);
 spew("$s->{dir}/commands", $out);
 my @cli = redis_cli_command('-h', '127.0.0.1', '-p', $port);
 is scalar(() = `@cli <$s->{dir}/commands` =~ /^OK$/mg), scalar(keys %may), 'redis-cli takes them';
-is join("\n", map { s/^user (\S+) .*? resetchannels/$1/r } grep { !/default|tests|probe/ }
-        sort @{ redis('ACL', 'LIST') }), $rules =~ s/^probe.*\n//mr, '... and they are the same';
+is known(), $rules, '... and they are the same';
 is verdict('weir-edge', 'GET', 'weir:era'), 'may', '... users';
 
 # --- a restart ----------------------------------------------------------------------------------
