@@ -149,7 +149,8 @@ make_token
 # and then.
 mkdir "$bench_dir/conf"
 cp "$bench_conf/nginx.conf" "$bench_conf/collector.conf" "$bench_dir/conf/"
-sed 's|^    root .*|&\n    tcp_nopush on;|' "$bench_conf/upstream.conf" >"$bench_dir/conf/upstream.conf"
+sed 's|^    root .*|&\n    tcp_nopush on;|' "$bench_conf/upstream.conf" \
+    >"$bench_dir/conf/upstream.conf"
 bench_conf=$bench_dir/conf
 bench_start_nginx upstream
 bench_start_nginx collector

@@ -203,8 +203,8 @@ ngx_http_weir_export_drain_yield(ngx_http_weir_exporter_t *ex)
 
 
 /*
- * nginx waits for the timer of a process that ends.  Without a master process there
- * is no task any more after a reload.
+ * nginx waits for the timer of a process that ends.  Without a master process, tasks
+ * end some time after a reload, with the configuration that was read first.
  */
 
 static void
@@ -212,7 +212,7 @@ ngx_http_weir_export_drain_arm(ngx_http_weir_exporter_t *ex, ngx_msec_t delay)
 {
     ex->delay = delay;
 
-    if (ex->exiting
+    if (ex->exiting || ex->timed
         || ngx_http_weir_record_repeat(&ex->task, delay) != NGX_OK)
     {
         ngx_add_timer(&ex->tick, delay);

@@ -184,6 +184,7 @@ ngx_http_weir_export_span_to(ngx_http_weir_exporter_t *ex,
 
     if (!ex->started && !ex->stopped) {
         /* "master_process off" does not initialize what it reads later */
+        ex->timed = 1;
         ngx_http_weir_export_start(ex);
     }
 

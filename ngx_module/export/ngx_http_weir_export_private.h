@@ -183,6 +183,8 @@ struct ngx_http_weir_exporter_s {
     ngx_connection_t               *watcher;       /* tells that nginx ends */
     unsigned                        started:1;
     unsigned                        stopped:1;     /* for good */
+    unsigned                        timed:1;       /* started after the process
+                                                      began: it has no task */
 
     /* see drain */
 

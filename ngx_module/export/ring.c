@@ -68,8 +68,8 @@ char *weir_ring_reserve_rest(weir_ring_t *ring, size_t need, size_t max, size_t 
         if (room <= rest || weir_ring_units(need) > room - rest)
             return NULL;
 
-        weir_put64(at(ring, place),
-                   WEIR_RING_GAP | (uint64_t)weir_ring_check(place, WEIR_RING_GAP) << 32);
+        weir_put64(at(ring, place), WEIR_RING_GAP | (uint64_t)weir_ring_check(place, WEIR_RING_GAP)
+                                                        << 32);
         place = weir_ring_advance(ring, place, rest);
         atomic_store_explicit(&ring->words->head, weir_ring_word(place, COUNT(head)),
                               memory_order_release);

@@ -4,7 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "http/ngx_http_weir_block.h"
+#include "http/block/ngx_http_weir_block.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"
 #include "record/ngx_http_weir_record_private.h"

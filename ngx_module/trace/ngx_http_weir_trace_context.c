@@ -16,7 +16,7 @@
 #include "common/trace/ids.h"
 #include "common/trace/late/late.h"
 #include "export/ngx_http_weir_export.h"
-#include "http/ngx_http_weir_block.h"
+#include "http/block/ngx_http_weir_block.h"
 #include "trace/ngx_http_weir_trace.h"
 
 
@@ -162,8 +162,15 @@ ngx_http_weir_trace_get_main(ngx_http_request_t *r, size_t size,
     if (ngx_http_weir_trace_begin_new(r, tlcf, weir_trace_ids_draw(), ctx)
         != NGX_OK)
     {
-        /* the block is found by no request */
-        ctx->request = NULL;
+        if (r->pool->cleanup == &own->block.cleanup) {
+            r->pool->cleanup = own->block.cleanup.next;
+            ngx_http_weir_trace_give(own);
+
+        } else {
+            /* a variable has added another one; no request finds this */
+            ctx->request = NULL;
+        }
+
         return NULL;
     }
 

@@ -8,8 +8,8 @@ void weir_frame_make(weir_frame_t *frame, const weir_span_t *span)
 
     assert(span->event_count == 0 && span->link_count == 0);
 
-    len = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, span, NULL, frame->bytes,
-                           sizeof(frame->bytes));
+    len =
+        weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, span, NULL, frame->bytes, sizeof(frame->bytes));
 
     /* a length of one byte has no room for that of a span with more attributes */
     frame->len = len <= sizeof(frame->bytes) && (frame->bytes[1] & 0x80) != 0 ? len : 0;

@@ -76,18 +76,18 @@ static inline void weir_frame_end(char *p, const char *end)
 /* --- attributes ------------------------------------------------------------------------------ */
 
 /* KeyValue { key = 1, value = 2 } of a span, up to the value's own tag; lengths are 0. */
-#define WEIR_FRAME_NAME(literal)                                                                  \
-    __extension__({                                                                               \
-        static const struct {                                                                     \
-            char outer[3];                                                                        \
-            char len;                                                                             \
-            char name[sizeof(literal) - 1];                                                       \
-            char value[2];                                                                        \
-        } name = {{WEIR_PB_TAG(9, WEIR_PB_BYTES), 0, WEIR_PB_TAG(1, WEIR_PB_BYTES)},              \
-                  sizeof(literal) - 1,                                                            \
-                  literal,                                                                        \
-                  {WEIR_PB_TAG(2, WEIR_PB_BYTES), 0}};                                            \
-        (const char *)&name;                                                                      \
+#define WEIR_FRAME_NAME(literal)                                                                   \
+    __extension__({                                                                                \
+        static const struct {                                                                      \
+            char outer[3];                                                                         \
+            char len;                                                                              \
+            char name[sizeof(literal) - 1];                                                        \
+            char value[2];                                                                         \
+        } name = {{WEIR_PB_TAG(9, WEIR_PB_BYTES), 0, WEIR_PB_TAG(1, WEIR_PB_BYTES)},               \
+                  sizeof(literal) - 1,                                                             \
+                  literal,                                                                         \
+                  {WEIR_PB_TAG(2, WEIR_PB_BYTES), 0}};                                             \
+        (const char *)&name;                                                                       \
     })
 
 /* Bytes before and behind the name. */
@@ -175,9 +175,10 @@ static inline char *weir_frame_text_begin(const weir_frame_place_t *place, const
     return p + head + 2;
 }
 
-static inline __attribute__((always_inline)) void
-weir_frame_put_text(weir_frame_place_t *place, const char *name, size_t name_len, weir_str_t text,
-                    size_t max)
+static inline __attribute__((always_inline)) void weir_frame_put_text(weir_frame_place_t *place,
+                                                                      const char *name,
+                                                                      size_t name_len,
+                                                                      weir_str_t text, size_t max)
 {
     char *p = weir_frame_text_begin(place, name, name_len, text.len);
 
@@ -207,10 +208,10 @@ static inline void weir_frame_put_number(weir_frame_place_t *place, const char *
 }
 
 /* The name is a literal of up to 100 bytes; the text is cut to max bytes, which are more. */
-#define weir_frame_text(place, literal, text, max)                                                \
+#define weir_frame_text(place, literal, text, max)                                                 \
     weir_frame_put_text(place, WEIR_FRAME_NAME(literal), sizeof(literal) - 1, text, max)
 
-#define weir_frame_number(place, literal, number)                                                 \
+#define weir_frame_number(place, literal, number)                                                  \
     weir_frame_put_number(place, WEIR_FRAME_NAME(literal), sizeof(literal) - 1, number)
 
 #endif

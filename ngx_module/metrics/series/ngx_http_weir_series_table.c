@@ -17,6 +17,10 @@
 /* Of the table, at first; a power of two. */
 #define NGX_HTTP_WEIR_SERIES_KEYS  256
 
+/* Keys that a worker keeps, in 4 MiB; a zone of 8m has room for far fewer series.
+   Requests with other keys are counted by the parts for others. */
+#define NGX_HTTP_WEIR_SERIES_KEYS_MAX  65536
+
 
 static ngx_http_weir_series_part_t *ngx_http_weir_series_table_create(
     ngx_str_t *route, ngx_http_weir_series_key_t *key, ngx_str_t *version);
@@ -99,6 +103,11 @@ ngx_http_weir_series_table_create(ngx_str_t *route,
 
     ngx_memzero(&id, sizeof(ngx_http_weir_series_id_t));
     id.kind = key->labels >> 26 & 0x3f;
+
+    if (process->used >= NGX_HTTP_WEIR_SERIES_KEYS_MAX) {
+        return process->other[id.kind];
+    }
+
     id.route = route;
     ngx_http_weir_series_table_label(key->labels, &id.labels);
 

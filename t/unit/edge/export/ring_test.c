@@ -32,8 +32,7 @@ static weir_ring_t new_ring(shared_t **memory, uint32_t units)
     memset((*memory)->data + (size_t)units * WEIR_RING_UNIT, 0x77,
            sizeof((*memory)->data) - (size_t)units * WEIR_RING_UNIT + sizeof((*memory)->after));
 
-    return (weir_ring_t){
-        .words = &(*memory)->words, .data = (*memory)->data, .units = units};
+    return (weir_ring_t){.words = &(*memory)->words, .data = (*memory)->data, .units = units};
 }
 
 static void assert_fence(const shared_t *memory, uint32_t units)

@@ -147,8 +147,8 @@ static void check(bool root, const char *text, size_t len, uint64_t number)
     n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, want, sizeof(want));
     assert_in_range(n, 1, sizeof(want));
 
-    own = (weir_frame_own_t){span.trace_id, span.span_id, root ? NULL : span.parent_id,
-                             span.start, span.end};
+    own = (weir_frame_own_t){span.trace_id, span.span_id, root ? NULL : span.parent_id, span.start,
+                             span.end};
     place = (weir_frame_place_t){weir_frame_begin(got, &frame, &own), got + sizeof(got)};
     weir_frame_text(&place, "url.path", ((weir_str_t){text, len}), TEXT_MAX);
     weir_frame_number(&place, "http.response.body.size", number);

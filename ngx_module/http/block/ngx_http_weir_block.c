@@ -3,7 +3,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "http/ngx_http_weir_block.h"
+#include "http/block/ngx_http_weir_block.h"
 
 
 weir_apart ngx_http_weir_block_t *
