@@ -93,6 +93,8 @@ typedef struct {
     ngx_str_t                  variable;   /* the name as that of a variable: in
                                               lower case, "_" for "-" and "." */
     ngx_http_complex_value_t  *key;        /* NULL: subject, else client */
+    ngx_int_t                  index;      /* of the variable that key is;
+                                              NGX_ERROR: it is not one */
     ngx_str_t                  fallback;   /* the value where there is no
                                               variant */
     ngx_uint_t                 slot;       /* where it was known last */

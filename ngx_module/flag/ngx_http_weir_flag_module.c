@@ -300,6 +300,7 @@ ngx_http_weir_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     flag->name = value[1];
+    flag->index = NGX_ERROR;
 
     if (ngx_http_weir_flag_variable_name(cf->pool, flag) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -385,7 +386,7 @@ static char *
 ngx_http_weir_flag_parameter(ngx_conf_t *cf, ngx_http_weir_flag_t *flag,
     ngx_str_t *value)
 {
-    ngx_str_t                         text;
+    ngx_str_t                         text, name;
     ngx_http_compile_complex_value_t  ccv;
 
     if (ngx_strncmp(value->data, "default=", 8) == 0
@@ -405,6 +406,15 @@ ngx_http_weir_flag_parameter(ngx_conf_t *cf, ngx_http_weir_flag_t *flag,
         flag->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
         if (flag->key == NULL) {
             return NGX_CONF_ERROR;
+        }
+
+        name.data = text.data + 1;
+        name.len = strspn((char *) name.data,
+                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                          "0123456789_");
+
+        if (text.data[0] == '$' && name.len && name.len == text.len - 1) {
+            flag->index = ngx_http_get_variable_index(cf, &name);
         }
 
         ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));

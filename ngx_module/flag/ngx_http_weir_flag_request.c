@@ -13,61 +13,64 @@
 #include "flag/ngx_http_weir_flag.h"
 
 
-typedef struct ngx_http_weir_flag_answer_s  ngx_http_weir_flag_answer_t;
-
-struct ngx_http_weir_flag_answer_s {
+typedef struct {
     ngx_http_weir_flag_t             *flag;
     ngx_str_t                         variant;
     ngx_str_t                         value;
-    ngx_http_weir_flag_answer_t      *next;
-};
+} ngx_http_weir_flag_answer_t;
 
 
-static ngx_http_weir_flag_answer_t **ngx_http_weir_flag_request_answers(
-    ngx_http_request_t *r);
 static void ngx_http_weir_flag_request_cleanup(void *data);
 static ngx_int_t ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
-    ngx_http_weir_flag_answer_t *answer);
+    ngx_http_weir_flag_t *wanted, ngx_http_weir_flag_answer_t *answer);
 static ngx_int_t ngx_http_weir_flag_request_key(ngx_http_request_t *r,
     ngx_http_weir_flag_t *flag, weir_str_t *key);
 static bool ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
     weir_flag_value_t *value);
 static ngx_int_t ngx_http_weir_flag_request_copy(ngx_pool_t *pool,
-    ngx_str_t *to, weir_str_t from);
+    ngx_http_weir_flag_answer_t *answer, const weir_flag_variant_t *variant);
 
 
 ngx_int_t
 ngx_http_weir_flag_request(ngx_http_request_t *r, ngx_http_weir_flag_t *flag,
     ngx_str_t *variant, ngx_str_t *value)
 {
-    ngx_http_weir_flag_answer_t  *answer, **answers;
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_weir_flag_answer_t  *answer;
 
-    answers = ngx_http_weir_flag_request_answers(r);
-    if (answers == NULL) {
+    /* subrequests share the pool of their request */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_flag_request_cleanup) {
+            continue;
+        }
+
+        answer = cln->data;
+
+        if (answer->flag == flag) {
+            goto found;
+        }
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_flag_answer_t));
+    if (cln == NULL) {
         return NGX_ERROR;
     }
 
-    for (answer = *answers; answer; answer = answer->next) {
-        if (answer->flag == flag) {
-            break;
-        }
+    answer = cln->data;
+    ngx_memzero(answer, sizeof(ngx_http_weir_flag_answer_t));
+
+    if (ngx_http_weir_flag_request_evaluate(r, flag, answer) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    if (answer == NULL) {
-        answer = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_flag_answer_t));
-        if (answer == NULL) {
-            return NGX_ERROR;
-        }
+    /* until now a key that is made of the flag itself has found nothing */
 
-        answer->flag = flag;
+    answer->flag = flag;
+    cln->handler = ngx_http_weir_flag_request_cleanup;
 
-        if (ngx_http_weir_flag_request_evaluate(r, answer) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        answer->next = *answers;
-        *answers = answer;
-    }
+found:
 
     *variant = answer->variant;
     *value = answer->value;
@@ -103,33 +106,6 @@ ngx_http_weir_flag_request_find(ngx_http_request_t *r, u_char *name, size_t len)
 }
 
 
-/* Subrequests share the pool of their request. */
-
-static ngx_http_weir_flag_answer_t **
-ngx_http_weir_flag_request_answers(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t            *cln;
-    ngx_http_weir_flag_answer_t  **answers;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_weir_flag_request_cleanup) {
-            return cln->data;
-        }
-    }
-
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_flag_answer_t *));
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    answers = cln->data;
-    *answers = NULL;
-    cln->handler = ngx_http_weir_flag_request_cleanup;
-
-    return answers;
-}
-
-
 static void
 ngx_http_weir_flag_request_cleanup(void *data)
 {
@@ -139,7 +115,7 @@ ngx_http_weir_flag_request_cleanup(void *data)
 
 static ngx_int_t
 ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
-    ngx_http_weir_flag_answer_t *answer)
+    ngx_http_weir_flag_t *wanted, ngx_http_weir_flag_answer_t *answer)
 {
     weir_flag_t                     *flag;
     weir_flag_reason_t               reason;
@@ -149,9 +125,9 @@ ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
 
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
 
-    answer->value = answer->flag->fallback;
+    answer->value = wanted->fallback;
 
-    if (ngx_http_weir_flag_request_key(r, answer->flag, &context.key)
+    if (ngx_http_weir_flag_request_key(r, wanted, &context.key)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -161,8 +137,7 @@ ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
     context.lookup = ngx_http_weir_flag_request_lookup;
     context.data = r;
 
-    flag = ngx_http_weir_flag_zone_find(fmcf, &answer->flag->name,
-                                        &answer->flag->slot);
+    flag = ngx_http_weir_flag_zone_find(fmcf, &wanted->name, &wanted->slot);
     if (flag == NULL) {
         return NGX_OK;
     }
@@ -173,15 +148,7 @@ ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_weir_flag_request_copy(r->pool, &answer->variant,
-                                        variant->name)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_weir_flag_request_copy(r->pool, &answer->value,
-                                           variant->text);
+    return ngx_http_weir_flag_request_copy(r->pool, answer, variant);
 }
 
 
@@ -216,7 +183,12 @@ ngx_http_weir_flag_request_key(ngx_http_request_t *r,
     key->data = NULL;
     key->len = 0;
 
-    if (flag->key) {
+    if (flag->index != NGX_ERROR) {
+        if (ngx_http_weir_flag_request_variable(r, flag->index, key)) {
+            return NGX_OK;
+        }
+
+    } else if (flag->key) {
         if (ngx_http_complex_value(r, flag->key, &value) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -295,18 +267,26 @@ ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
 }
 
 
-static ngx_int_t
-ngx_http_weir_flag_request_copy(ngx_pool_t *pool, ngx_str_t *to,
-    weir_str_t from)
-{
-    to->len = from.len;
-    to->data = ngx_pnalloc(pool, from.len ? from.len : 1);
+/* The flag itself may be another one before the request ends. */
 
-    if (to->data == NULL) {
+static ngx_int_t
+ngx_http_weir_flag_request_copy(ngx_pool_t *pool,
+    ngx_http_weir_flag_answer_t *answer, const weir_flag_variant_t *variant)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(pool, variant->name.len + variant->text.len + 1);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(to->data, from.data, from.len);
+    answer->variant.data = p;
+    answer->variant.len = variant->name.len;
+    p = ngx_cpymem(p, variant->name.data, variant->name.len);
+
+    answer->value.data = p;
+    answer->value.len = variant->text.len;
+    ngx_memcpy(p, variant->text.data, variant->text.len);
 
     return NGX_OK;
 }

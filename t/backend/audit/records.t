@@ -128,6 +128,15 @@ subtest 'operators' => sub {
                 . "\"01900000-0000-7000-8000-00000000d00$_\"}" } 1 .. 3),
         'dead letters, each with its event';
     is records('dead.replay'), '', 'none was replayed';
+
+    $s->ctl_json(qw(flag set new_checkout on));
+    my ($status) = $s->weirctl(qw(flag set new_checkout {}));
+    is $status, 2, 'a flag that is none is refused';
+    $s->ctl_json(qw(flag delete new_checkout));
+    is records('flag.set'), "flag:new_checkout|done|$who", 'a flag is set';
+    is records('flag.set', "detail::jsonb->>'flag'") =~ /"defaultVariant": ?"on"/, 1,
+        '... with its definition';
+    is records('flag.delete'), "flag:new_checkout|done|$who", '... and deleted';
     $s->ctl_json(qw(events replay --group reports --new --from 0));
     is records('group.replay'), "group:reports|set back|$who", 'a replay';
     $s->ctl_json(qw(groups delete reports --yes));
