@@ -120,7 +120,7 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
     weir_flag_context_t              context;
     ngx_http_weir_flag_main_conf_t  *fmcf;
 
-    if (r->request_body->temp_file) {
+    if (r->request_body && r->request_body->temp_file) {
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
 
@@ -183,7 +183,7 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
 }
 
 
-/* An empty body is an empty context. */
+/* An empty body is an empty context.  NULL: it is no JSON object. */
 
 static json_t *
 ngx_http_weir_flag_ofrep_read(ngx_http_request_t *r)
@@ -192,7 +192,9 @@ ngx_http_weir_flag_ofrep_read(ngx_http_request_t *r)
     ngx_buf_t    *b;
     json_error_t  why;
 
-    if (r->request_body->bufs == NULL) {
+    /* no body at all: it was discarded before an internal redirect */
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
         return json_object();
     }
 

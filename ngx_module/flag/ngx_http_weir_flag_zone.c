@@ -323,7 +323,11 @@ ngx_http_weir_flag_zone_commit(ngx_http_weir_follow_log_t *log)
 }
 
 
-/* The new text is complete before it replaces the old one. */
+/*
+ * A process may be killed at any point.  A place has no text while it is changed:
+ * its flag is lost then until the next follower has read the stream.  A change
+ * that was not told to the workers is told then.
+ */
 
 static void
 ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f, weir_str_t name,
@@ -342,6 +346,10 @@ ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f, weir_str_t name,
     ngx_shmtx_lock(&shpool->mutex);
 
     slot = ngx_http_weir_flag_zone_slot(sh, name);
+
+    if (slot && slot->revision > sh->revision) {
+        sh->revision = slot->revision;
+    }
 
     if (slot && slot->text && text.data && slot->len == text.len
         && ngx_memcmp(slot->text, text.data, text.len) == 0)
@@ -373,15 +381,16 @@ ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f, weir_str_t name,
     ngx_memcpy(copy, text.data, text.len);
 
     old = slot->text;
-
-    if (old == NULL) {
-        ngx_memcpy(slot->name, name.data, name.len);
-        slot->name_len = name.len;
-    }
-
-    slot->len = text.len;
-    slot->text = copy;
+    slot->text = NULL;
     slot->revision = sh->revision + 1;
+    ngx_memory_barrier();
+
+    ngx_memcpy(slot->name, name.data, name.len);
+    slot->name_len = name.len;
+    slot->len = text.len;
+    ngx_memory_barrier();
+
+    slot->text = copy;
     sh->revision++;
 
     if (old) {

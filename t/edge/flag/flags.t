@@ -73,6 +73,15 @@ HTTP
         proxy_set_header X-Flag $weir_flag_split;
         proxy_pass http://UPSTREAM;
     }
+    location /loop {
+        weir_flag circle key=$weir_flag_circle default=round;
+        add_header X-Circle $weir_flag_circle always;
+        return 204;
+    }
+    location /to-ofrep {
+        error_page 404 = /ofrep/v1/evaluate/flags/early;
+        return 404;
+    }
     location / {
         weir_flags_ofrep;
     }
@@ -205,6 +214,9 @@ for my $bad ('[', '[]', '{"context":1}', "\xff", '{"a":1,"a":2}') {
 is $status, 413, '... that is too long';
 ($status) = ofrep('/split', '{"context":{}}');
 is $status, 200, '... without a key';
+is get('/loop')->{headers}{'x-circle'}, 'round', 'a key that is made of its flag';
+like request('POST', '/to-ofrep', {}, '{"context":{}}')->{content}, qr/"variant":"o/,
+    'OFREP behind an internal redirect';
 is get('/ofrep/v1/evaluate/flags')->{status}, 405, '... GET';
 is request('POST', '/ofrep/v2', {}, '')->{status}, 404, '... another path';
 my $headers;
