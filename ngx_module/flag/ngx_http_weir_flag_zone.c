@@ -45,6 +45,9 @@ static void ngx_http_weir_flag_zone_stage(ngx_http_weir_flag_follower_t *f,
 static void ngx_http_weir_flag_zone_commit(ngx_http_weir_follow_log_t *log);
 static void ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f,
     weir_str_t name, weir_str_t text);
+static u_char *ngx_http_weir_flag_zone_replace(ngx_http_weir_flag_sh_t *sh,
+    ngx_http_weir_flag_slot_t *slot, weir_str_t name, u_char *text,
+    size_t len);
 static ngx_http_weir_flag_slot_t *ngx_http_weir_flag_zone_slot(
     ngx_http_weir_flag_sh_t *sh, weir_str_t name);
 static void ngx_http_weir_flag_zone_complain(ngx_http_weir_follow_log_t *log,
@@ -326,8 +329,31 @@ ngx_http_weir_flag_zone_commit(ngx_http_weir_follow_log_t *log)
 /*
  * A process may be killed at any point.  A place has no text while it is changed:
  * its flag is lost then until the next follower has read the stream.  A change
- * that was not told to the workers is told then.
+ * that was not told to the workers is told then.  Returns the former text.
  */
+
+static u_char *
+ngx_http_weir_flag_zone_replace(ngx_http_weir_flag_sh_t *sh,
+    ngx_http_weir_flag_slot_t *slot, weir_str_t name, u_char *text, size_t len)
+{
+    u_char  *old;
+
+    old = slot->text;
+    slot->text = NULL;
+    slot->revision = sh->revision + 1;
+    ngx_memory_barrier();
+
+    ngx_memcpy(slot->name, name.data, name.len);
+    slot->name_len = name.len;
+    slot->len = len;
+    ngx_memory_barrier();
+
+    slot->text = text;
+    sh->revision++;
+
+    return old;
+}
+
 
 static void
 ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f, weir_str_t name,
@@ -380,18 +406,7 @@ ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f, weir_str_t name,
 
     ngx_memcpy(copy, text.data, text.len);
 
-    old = slot->text;
-    slot->text = NULL;
-    slot->revision = sh->revision + 1;
-    ngx_memory_barrier();
-
-    ngx_memcpy(slot->name, name.data, name.len);
-    slot->name_len = name.len;
-    slot->len = text.len;
-    ngx_memory_barrier();
-
-    slot->text = copy;
-    sh->revision++;
+    old = ngx_http_weir_flag_zone_replace(sh, slot, name, copy, text.len);
 
     if (old) {
         ngx_slab_free_locked(shpool, old);

@@ -78,10 +78,11 @@ HTTP
         add_header X-Circle $weir_flag_circle always;
         return 204;
     }
-    location /to-ofrep {
-        error_page 404 = /ofrep/v1/evaluate/flags/early;
+    location /behind {
+        error_page 404 = @ofrep;
         return 404;
     }
+    location @ofrep { weir_flags_ofrep; }
     location / {
         weir_flags_ofrep;
     }
@@ -215,8 +216,8 @@ is $status, 413, '... that is too long';
 ($status) = ofrep('/split', '{"context":{}}');
 is $status, 200, '... without a key';
 is get('/loop')->{headers}{'x-circle'}, 'round', 'a key that is made of its flag';
-like request('POST', '/to-ofrep', {}, '{"context":{}}')->{content}, qr/"variant":"o/,
-    'OFREP behind an internal redirect';
+like request('POST', '/behind/v1/evaluate/flags/early', {}, '{"context":{}}')->{content},
+    qr/"variant":"o/, 'OFREP behind an internal redirect';
 is get('/ofrep/v1/evaluate/flags')->{status}, 405, '... GET';
 is request('POST', '/ofrep/v2', {}, '')->{status}, 404, '... another path';
 my $headers;
