@@ -36,6 +36,7 @@ typedef struct {
     ngx_str_t                    place;    /* "file:line" of the directive */
     weir_slots_settings_t        settings;
     ngx_str_t                    flows[WEIR_SLOTS_FLOWS];  /* names */
+    ngx_uint_t                   adaptive; /* bool: concurrent=auto */
     ngx_uint_t                   used;     /* bit for each flow with a location */
 } ngx_http_weir_limit_t;
 
@@ -95,6 +96,9 @@ typedef struct {
     uint64_t                       hash;      /* of key */
     ngx_msec_t                     until;     /* QUEUED: ngx_current_msec */
     ngx_int_t                      handler;   /* QUEUED: r->phase_handler */
+    uint64_t                       since;     /* ticks: it got its slot */
+    uint32_t                       us;        /* until the upstream's header; 0:
+                                                 not known */
     uint32_t                       retry_after;  /* s, if it was refused */
     ngx_event_t                   *timer;     /* NULL: it did not wait */
     unsigned                       ticketed:1;   /* ticket is valid */

@@ -8,7 +8,14 @@
 #include "limit/ngx_http_weir_limit_zone.h"
 
 
+/* Bounds of concurrent=auto. */
+#define NGX_HTTP_WEIR_LIMIT_MIN  10
+#define NGX_HTTP_WEIR_LIMIT_MAX  1000
+
+
 static ngx_http_weir_limit_t *ngx_http_weir_limit_create(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_limit_bounds(ngx_conf_t *cf,
+    ngx_http_weir_limit_t *limit);
 static ngx_int_t ngx_http_weir_limit_check_one(ngx_conf_t *cf,
     ngx_http_weir_limit_t *limit);
 
@@ -104,7 +111,6 @@ ngx_http_weir_limit_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_limit_loc_conf_t  *llcf = conf;
 
-    uint32_t                n, reserved;
     ngx_str_t              *value;
     ngx_uint_t              i, given;
     ngx_http_weir_limit_t  *limit;
@@ -135,27 +141,73 @@ ngx_http_weir_limit_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    if (limit->zone == NULL || limit->settings.concurrent == 0) {
-        return "must have zone=name and concurrent=number, or be \"off\"";
+    if (limit->zone == NULL
+        || (limit->settings.concurrent == 0 && !limit->adaptive))
+    {
+        return "must have zone=name and concurrent=number or auto, or be"
+               " \"off\"";
     }
 
-    reserved = 0;
-
-    for (n = 0; n < limit->settings.nflows; n++) {
-        reserved += limit->settings.flows[n].reserve;
-    }
-
-    if (reserved >= limit->settings.concurrent) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"weir_limit\" reserves %uD slots of %uD; at least"
-                           " one must be left for other requests", reserved,
-                           limit->settings.concurrent);
+    if (ngx_http_weir_limit_bounds(cf, limit) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
     llcf->limit = limit;
 
     return NGX_CONF_OK;
+}
+
+
+/* The bounds of concurrent=auto, and the reserved slots; NGX_OK or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_weir_limit_bounds(ngx_conf_t *cf, ngx_http_weir_limit_t *limit)
+{
+    uint32_t                  n, reserved, least;
+    weir_slots_settings_t    *settings;
+
+    settings = &limit->settings;
+    reserved = 0;
+
+    for (n = 0; n < settings->nflows; n++) {
+        reserved += settings->flows[n].reserve;
+    }
+
+    if (!limit->adaptive && (settings->min || settings->max)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "min= and max= of \"weir_limit\" are for"
+                           " concurrent=auto");
+        return NGX_ERROR;
+    }
+
+    if (limit->adaptive) {
+        if (settings->min == 0) {
+            settings->min = ngx_max(NGX_HTTP_WEIR_LIMIT_MIN, reserved + 1);
+        }
+
+        if (settings->max == 0) {
+            settings->max = ngx_max(NGX_HTTP_WEIR_LIMIT_MAX, settings->min);
+        }
+
+        if (settings->min > settings->max) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "min=%uD of \"weir_limit\" is more than max=%uD",
+                               settings->min, settings->max);
+            return NGX_ERROR;
+        }
+    }
+
+    least = limit->adaptive ? settings->min : settings->concurrent;
+
+    if (reserved >= least) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_limit\" reserves %uD slots of %uD; at least"
+                           " one must be left for other requests", reserved,
+                           least);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -250,7 +302,7 @@ ngx_http_weir_limit_check(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_limit_check_one(ngx_conf_t *cf, ngx_http_weir_limit_t *limit)
 {
-    uint32_t    i;
+    uint32_t    i, slots;
     ngx_uint_t  room;
 
     if (limit->zone->data == NULL) {
@@ -263,13 +315,14 @@ ngx_http_weir_limit_check_one(ngx_conf_t *cf, ngx_http_weir_limit_t *limit)
 
     room = ngx_http_weir_limit_zone_room(limit->zone->shm.size);
 
-    if (limit->settings.concurrent + limit->settings.queue > room) {
+    slots = limit->adaptive ? limit->settings.max : limit->settings.concurrent;
+
+    if (slots + limit->settings.queue > room) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"weir_limit_zone\" \"%V\" has room for %ui requests,"
-                      " but concurrent=%uD and queue=%uD of \"weir_limit\" need"
+                      " but %uD slots and queue=%uD of \"weir_limit\" need"
                       " more: make it larger, in %V", &limit->zone->shm.name,
-                      room, limit->settings.concurrent, limit->settings.queue,
-                      &limit->place);
+                      room, slots, limit->settings.queue, &limit->place);
         return NGX_ERROR;
     }
 

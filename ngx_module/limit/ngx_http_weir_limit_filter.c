@@ -10,12 +10,16 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_outcome.h"
 #include "limit/ngx_http_weir_limit.h"
 
 
 static ngx_int_t ngx_http_weir_limit_filter_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_limit_filter_body(ngx_http_request_t *r,
     ngx_chain_t *in);
+static uint32_t ngx_http_weir_limit_filter_took(ngx_http_request_t *r,
+    ngx_http_weir_limit_hold_t *hold);
 static ngx_uint_t ngx_http_weir_limit_filter_has_ended(ngx_http_request_t *r,
     ngx_chain_t *in);
 
@@ -46,6 +50,10 @@ ngx_http_weir_limit_filter_header(ngx_http_request_t *r)
     if (hold && hold->ticketed) {
         u = r->upstream;
 
+        if (hold->since) {
+            hold->us = ngx_http_weir_limit_filter_took(r, hold);
+        }
+
         if (u == NULL || u->peer.connection == NULL || r->header_only
             || r->method == NGX_HTTP_HEAD
             || r->headers_out.status == NGX_HTTP_NO_CONTENT
@@ -56,6 +64,39 @@ ngx_http_weir_limit_filter_header(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * Microseconds until the upstream answered, or gave no answer in time.  0 for
+ * errors, which may be faster than any answer, and where the client's own pace is
+ * in it.
+ */
+
+static uint32_t
+ngx_http_weir_limit_filter_took(ngx_http_request_t *r,
+    ngx_http_weir_limit_hold_t *hold)
+{
+    uint64_t                  us;
+    ngx_uint_t                status;
+    ngx_http_weir_outcome_e   outcome;
+
+    outcome = ngx_http_weir_outcome(r, NULL, &status);
+
+    if (r->request_body_no_buffering
+        || (outcome != NGX_HTTP_WEIR_OUTCOME_TIMEOUT
+            && (outcome != NGX_HTTP_WEIR_OUTCOME_ANSWERED
+                || status < NGX_HTTP_OK
+                || status >= NGX_HTTP_INTERNAL_SERVER_ERROR)))
+    {
+        return 0;
+    }
+
+    us = ngx_http_weir_clock_ns(ngx_http_weir_ticks_from(hold->since)
+                                - hold->since)
+         / 1000;
+
+    return (uint32_t) ngx_min(ngx_max(us, 1), UINT32_MAX);
 }
 
 

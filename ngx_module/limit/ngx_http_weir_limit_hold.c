@@ -100,7 +100,8 @@ ngx_http_weir_limit_hold_leave(ngx_http_weir_limit_hold_t *hold)
 
     if (hold->ticketed) {
         hold->ticketed = 0;
-        ngx_http_weir_limit_zone_leave(hold->limit->zone, hold->ticket);
+        ngx_http_weir_limit_zone_leave(hold->limit->zone, hold->ticket,
+                                       hold->us);
     }
 }
 

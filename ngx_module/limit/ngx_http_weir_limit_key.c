@@ -192,8 +192,8 @@ ngx_http_weir_limit_key_use(ngx_conf_t *cf, ngx_http_weir_limit_t *limit,
 
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"weir_limit\" gives the key \"%V\" of zone \"%V\" other"
-                      " numbers than in %V: concurrent, queue, wait and reserve"
-                      " must be equal, or key=string different, in %V", key,
+                      " numbers than in %V: concurrent, min, max, queue, wait and"
+                      " reserve must be equal, or key=string different, in %V", key,
                       &limit->zone->shm.name, &use[i].limit->place,
                       &limit->place);
         return NGX_CONF_ERROR;
@@ -227,6 +227,8 @@ ngx_http_weir_limit_key_is_same(weir_slots_settings_t *a,
     }
 
     return a->concurrent == b->concurrent
+           && a->min == b->min
+           && a->max == b->max
            && a->queue == b->queue
            && a->wait == b->wait;
 }

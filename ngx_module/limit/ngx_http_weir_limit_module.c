@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
 #include "limit/ngx_http_weir_limit_wake.h"
 #include "limit/ngx_http_weir_limit_zone.h"
 #include "limit/urgency.h"
@@ -21,7 +22,8 @@ static ngx_int_t ngx_http_weir_limit_ask(ngx_http_request_t *r,
     ngx_http_weir_limit_loc_conf_t *llcf);
 static ngx_int_t ngx_http_weir_limit_urgency(ngx_http_request_t *r,
     ngx_http_weir_limit_loc_conf_t *llcf, uint8_t *urgency);
-static ngx_int_t ngx_http_weir_limit_pass(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_limit_pass(ngx_http_request_t *r,
+    ngx_http_weir_limit_hold_t *hold);
 static ngx_int_t ngx_http_weir_limit_refuse(ngx_http_request_t *r,
     ngx_http_weir_limit_hold_t *hold);
 static ngx_int_t ngx_http_weir_limit_status_variable(ngx_http_request_t *r,
@@ -123,7 +125,7 @@ ngx_http_weir_limit_handler(ngx_http_request_t *r)
     if (hold && hold->ready) {
         hold->ready = 0;
 
-        return hold->ticketed ? ngx_http_weir_limit_pass(r)
+        return hold->ticketed ? ngx_http_weir_limit_pass(r, hold)
                               : ngx_http_weir_limit_refuse(r, hold);
     }
 
@@ -189,7 +191,7 @@ ngx_http_weir_limit_ask(ngx_http_request_t *r,
 
     case WEIR_SLOTS_ADMITTED:
         hold->ticketed = 1;
-        return ngx_http_weir_limit_pass(r);
+        return ngx_http_weir_limit_pass(r, hold);
 
     case WEIR_SLOTS_QUEUED:
         hold->ticketed = 1;
@@ -202,7 +204,7 @@ ngx_http_weir_limit_ask(ngx_http_request_t *r,
 
     default:
         hold->status = NGX_HTTP_WEIR_LIMIT_UNCOUNTED;
-        return ngx_http_weir_limit_pass(r);
+        return ngx_http_weir_limit_pass(r, hold);
     }
 }
 
@@ -230,8 +232,13 @@ ngx_http_weir_limit_urgency(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_weir_limit_pass(ngx_http_request_t *r)
+ngx_http_weir_limit_pass(ngx_http_request_t *r,
+    ngx_http_weir_limit_hold_t *hold)
 {
+    if (hold->limit->settings.concurrent == 0) {
+        hold->since = ngx_http_weir_ticks();
+    }
+
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_UPSTREAM);
 
     return NGX_DECLINED;

@@ -30,6 +30,12 @@ static ngx_int_t ngx_http_weir_limit_parameter_key(ngx_conf_t *cf,
     ngx_http_weir_limit_t *limit, ngx_str_t *value);
 static ngx_int_t ngx_http_weir_limit_parameter_concurrent(ngx_conf_t *cf,
     ngx_http_weir_limit_t *limit, ngx_str_t *value);
+static ngx_int_t ngx_http_weir_limit_parameter_min(ngx_conf_t *cf,
+    ngx_http_weir_limit_t *limit, ngx_str_t *value);
+static ngx_int_t ngx_http_weir_limit_parameter_max(ngx_conf_t *cf,
+    ngx_http_weir_limit_t *limit, ngx_str_t *value);
+static ngx_int_t ngx_http_weir_limit_parameter_slots(ngx_str_t *value,
+    uint32_t *slots);
 static ngx_int_t ngx_http_weir_limit_parameter_queue(ngx_conf_t *cf,
     ngx_http_weir_limit_t *limit, ngx_str_t *value);
 static ngx_int_t ngx_http_weir_limit_parameter_wait(ngx_conf_t *cf,
@@ -44,6 +50,10 @@ static ngx_http_weir_limit_parameter_t  ngx_http_weir_limit_parameters[] = {
     { ngx_string("key"), ngx_http_weir_limit_parameter_key,
       "a string that is not empty", 0 },
     { ngx_string("concurrent"), ngx_http_weir_limit_parameter_concurrent,
+      "auto or a number from 1 to 100000", 0 },
+    { ngx_string("min"), ngx_http_weir_limit_parameter_min,
+      "a number from 1 to 100000", 0 },
+    { ngx_string("max"), ngx_http_weir_limit_parameter_max,
       "a number from 1 to 100000", 0 },
     { ngx_string("queue"), ngx_http_weir_limit_parameter_queue,
       "a number from 0 to 1000", 0 },
@@ -108,8 +118,9 @@ ngx_http_weir_limit_parameter_read(ngx_conf_t *cf,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid parameter \"%V\" in \"weir_limit\"; it takes"
-                       " zone=name, concurrent=number, queue=number,"
-                       " wait=time, reserve=route:number, key=string",
+                       " zone=name, concurrent=number|auto, min=number,"
+                       " max=number, queue=number, wait=time,"
+                       " reserve=route:number, key=string",
                        parameter);
 
     return NGX_ERROR;
@@ -162,6 +173,35 @@ static ngx_int_t
 ngx_http_weir_limit_parameter_concurrent(ngx_conf_t *cf,
     ngx_http_weir_limit_t *limit, ngx_str_t *value)
 {
+    if (value->len == 4 && ngx_strncmp(value->data, "auto", 4) == 0) {
+        limit->adaptive = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_limit_parameter_slots(value,
+                                               &limit->settings.concurrent);
+}
+
+
+static ngx_int_t
+ngx_http_weir_limit_parameter_min(ngx_conf_t *cf,
+    ngx_http_weir_limit_t *limit, ngx_str_t *value)
+{
+    return ngx_http_weir_limit_parameter_slots(value, &limit->settings.min);
+}
+
+
+static ngx_int_t
+ngx_http_weir_limit_parameter_max(ngx_conf_t *cf,
+    ngx_http_weir_limit_t *limit, ngx_str_t *value)
+{
+    return ngx_http_weir_limit_parameter_slots(value, &limit->settings.max);
+}
+
+
+static ngx_int_t
+ngx_http_weir_limit_parameter_slots(ngx_str_t *value, uint32_t *slots)
+{
     ngx_int_t  n;
 
     n = ngx_atoi(value->data, value->len);
@@ -170,7 +210,7 @@ ngx_http_weir_limit_parameter_concurrent(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    limit->settings.concurrent = n;
+    *slots = n;
 
     return NGX_OK;
 }

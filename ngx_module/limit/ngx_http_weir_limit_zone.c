@@ -268,7 +268,7 @@ ngx_http_weir_limit_zone_log(ngx_shm_zone_t *zone)
 
 void
 ngx_http_weir_limit_zone_leave(ngx_shm_zone_t *zone,
-    weir_slots_handle_t ticket)
+    weir_slots_handle_t ticket, uint32_t us)
 {
     weir_slots_t        *slots;
     weir_slots_wakes_t   wakes;
@@ -278,7 +278,8 @@ ngx_http_weir_limit_zone_leave(ngx_shm_zone_t *zone,
 
     slots = ngx_http_weir_limit_zone_lock(zone);
 
-    weir_slots_leave(slots, ticket, 1, ngx_current_msec, &wakes);
+    weir_slots_leave(slots, ticket, us ? WEIR_SLOTS_ANSWERED : WEIR_SLOTS_USED,
+                     us, ngx_current_msec, &wakes);
 
     ngx_http_weir_limit_zone_unlock(zone);
 
@@ -419,7 +420,8 @@ ngx_http_weir_limit_zone_key(ngx_http_weir_limit_use_t *use,
     hash = ngx_http_weir_limit_zone_hash(zone, &use->key);
 
     ngx_memzero(info, sizeof(ngx_http_weir_limit_info_t));
-    info->limit = use->limit->settings.concurrent;
+    info->limit = use->limit->settings.concurrent
+                  ? use->limit->settings.concurrent : use->limit->settings.min;
 
     slots = ngx_http_weir_limit_zone_lock(zone);
 

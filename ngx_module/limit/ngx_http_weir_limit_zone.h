@@ -25,9 +25,9 @@ weir_slots_result_t ngx_http_weir_limit_zone_enter(ngx_shm_zone_t *zone,
     weir_slots_request_t *request, weir_slots_handle_t *ticket,
     uint32_t *retry_after);
 
-/* zone: the ticket ends. */
+/* zone: the ticket ends; us is the time until the upstream answered, or 0. */
 void ngx_http_weir_limit_zone_leave(ngx_shm_zone_t *zone,
-    weir_slots_handle_t ticket);
+    weir_slots_handle_t ticket, uint32_t us);
 
 /*
  * zone: see weir_slots_news() and weir_slots_expire(); *hold is the owner of the

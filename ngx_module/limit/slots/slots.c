@@ -121,6 +121,12 @@ weir_slots_result_t weir_slots_enter(weir_slots_t *slots, const weir_slots_reque
     if (!weir_slots_ticket_fits(key, request->flow))
         weir_slots_reclaim(slots, request->gone, now, wakes);
 
+    if (key->settings.concurrent == 0 && !weir_slots_ticket_fits(key, request->flow)) {
+        weir_adaptive_reached(&key->adaptive, key->in_use);
+        key->limit = weir_adaptive_limit(&key->adaptive);
+        weir_slots_queue_grant(slots, key, now, wakes);
+    }
+
     if (!weir_slots_ticket_fits(key, request->flow)) {
         state = WEIR_SLOTS_WAITING;
 

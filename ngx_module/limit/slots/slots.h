@@ -31,6 +31,7 @@
 #define WEIR_SLOTS_H
 
 #include "common/text/str.h"
+#include "limit/slots/adaptive.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,9 +52,10 @@ typedef struct {
     uint32_t reserve; /* slots */
 } weir_slots_flow_t;
 
-/* Slots are reserved for fewer requests than concurrent. */
+/* Slots are reserved for fewer requests than concurrent, or min. */
 typedef struct {
-    uint32_t concurrent; /* slots */
+    uint32_t concurrent; /* slots; 0: as many as the upstream can work on (adaptive.h) */
+    uint32_t min, max;   /* bounds of an adaptive limit */
     uint32_t queue;      /* tickets that may wait, 0: none may */
     uint32_t wait;       /* ms that a ticket waits at most */
     uint32_t nflows;
@@ -130,6 +132,7 @@ typedef struct {
     uint64_t busy_since;     /* ms: the queue was last empty */
     weir_slots_drain_t drain;
     weir_slots_counts_t counts;
+    weir_adaptive_t adaptive; /* if settings.concurrent is 0 */
 } weir_slots_key_t;
 
 typedef struct {
@@ -212,12 +215,19 @@ weir_slots_result_t weir_slots_enter(weir_slots_t *slots, const weir_slots_reque
                                      uint64_t now, weir_slots_handle_t *handle,
                                      weir_slots_wakes_t *wakes);
 
+/* What the request of a ticket that ends has done with its slot. */
+typedef enum {
+    WEIR_SLOTS_LOST,    /* nothing: its process is gone */
+    WEIR_SLOTS_USED,    /* it counts for the drain rate */
+    WEIR_SLOTS_ANSWERED /* ... and an adaptive limit learns from its duration */
+} weir_slots_use_t;
+
 /*
- * The ticket ends, in any state; a handle whose ticket was reclaimed does nothing. completed: the
- * request was answered, and counts for the drain rate.
+ * The ticket ends, in any state; a handle whose ticket was reclaimed does nothing. us is the
+ * duration of a request that was ANSWERED, microseconds.
  */
-void weir_slots_leave(weir_slots_t *slots, weir_slots_handle_t handle, bool completed, uint64_t now,
-                      weir_slots_wakes_t *wakes);
+void weir_slots_leave(weir_slots_t *slots, weir_slots_handle_t handle, weir_slots_use_t use,
+                      uint32_t us, uint64_t now, weir_slots_wakes_t *wakes);
 
 /*
  * The next news of a seat: the owner of the ticket, or NULL. *state is HELD, or SHED: that ticket

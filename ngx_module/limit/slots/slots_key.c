@@ -108,9 +108,21 @@ static void set(weir_slots_t *slots, weir_slots_key_t *key, const weir_slots_req
 {
     uint32_t flow, i = weir_slots_key_index(slots, key);
 
+    bool learned = key->adaptive.max > 0 && key->settings.min == request->settings->min &&
+                   key->settings.max == request->settings->max;
+
     key->settings = *request->settings;
     key->configuration = request->configuration;
     key->limit = key->settings.concurrent;
+
+    if (key->settings.concurrent == 0) {
+        if (!learned)
+            weir_adaptive_init(&key->adaptive, key->settings.min, key->settings.max, key->hash);
+        key->limit = weir_adaptive_limit(&key->adaptive);
+    } else {
+        key->adaptive.max = 0;
+    }
+
     memset(key->flow_in_use, 0, sizeof(key->flow_in_use));
 
     if (key->in_use > 0) {

@@ -9,8 +9,14 @@ static weir_slots_ticket_t *ticket_of(weir_slots_t *slots, weir_slots_handle_t h
                                                                                        : NULL;
 }
 
-void weir_slots_leave(weir_slots_t *slots, weir_slots_handle_t handle, bool completed, uint64_t now,
-                      weir_slots_wakes_t *wakes)
+static void learn(weir_slots_key_t *key, uint32_t us, uint64_t now)
+{
+    weir_adaptive_sample(&key->adaptive, us, key->in_use, now);
+    key->limit = weir_adaptive_limit(&key->adaptive);
+}
+
+void weir_slots_leave(weir_slots_t *slots, weir_slots_handle_t handle, weir_slots_use_t use,
+                      uint32_t us, uint64_t now, weir_slots_wakes_t *wakes)
 {
     weir_slots_ticket_t *ticket = ticket_of(slots, handle);
     weir_slots_key_t *key;
@@ -22,8 +28,10 @@ void weir_slots_leave(weir_slots_t *slots, weir_slots_handle_t handle, bool comp
 
     switch (ticket->state) {
     case WEIR_SLOTS_HELD:
-        if (completed)
+        if (use != WEIR_SLOTS_LOST)
             weir_slots_key_drained(key, now);
+        if (use == WEIR_SLOTS_ANSWERED && key->settings.concurrent == 0)
+            learn(key, us, now);
         break;
 
     case WEIR_SLOTS_WAITING:

@@ -119,7 +119,8 @@ static void empty(weir_slots_t *slots, uint16_t seat, uint64_t now, weir_slots_w
     while ((i = slots->seats[seat].tickets) != WEIR_SLOTS_NONE) {
         ticket = &slots->tickets[i];
         slots->reclaimed += ticket->state == WEIR_SLOTS_HELD || ticket->state == WEIR_SLOTS_GRANTED;
-        weir_slots_leave(slots, (weir_slots_handle_t){i, ticket->generation}, false, now, wakes);
+        weir_slots_leave(slots, (weir_slots_handle_t){i, ticket->generation}, WEIR_SLOTS_LOST, 0,
+                         now, wakes);
     }
 }
 

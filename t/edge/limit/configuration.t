@@ -46,7 +46,7 @@ unknown zone "missing" in "weir_limit": no "weir_limit_zone" of that name in
 weir_limit zone=slots;
 --- must_die
 --- error_log
-"weir_limit" directive must have zone=name and concurrent=number, or be "off" in
+"weir_limit" directive must have zone=name and concurrent=number or auto, or be "off" in
 
 
 
@@ -56,7 +56,7 @@ weir_limit zone=slots;
 weir_limit zone=slots concurrent=0;
 --- must_die
 --- error_log
-invalid parameter "concurrent=0" in "weir_limit"; concurrent must be a number from 1 to 100000
+invalid parameter "concurrent=0" in "weir_limit"; concurrent must be auto or a number from 1 to 100000
 
 
 
@@ -180,7 +180,7 @@ invalid value "$upstream_addr" in "weir_priority": "$upstream_addr" has no value
 weir_limit zone=slots concurrent=10 burst=3;
 --- must_die
 --- error_log
-invalid parameter "burst=3" in "weir_limit"; it takes zone=name, concurrent=number, queue=number
+invalid parameter "burst=3" in "weir_limit"; it takes zone=name, concurrent=number|auto, min=number
 
 
 
@@ -194,7 +194,7 @@ location /x {
 }
 --- must_die
 --- error_log
-requests, but concurrent=5000 and queue=50 of "weir_limit" need more: make it larger
+requests, but 5000 slots and queue=50 of "weir_limit" need more: make it larger
 
 
 
@@ -239,3 +239,37 @@ GET /off
 X-Limit: <>
 --- no_error_log
 [error]
+
+
+
+=== TEST 21: bounds of a fixed number
+--- http_config eval: $::zone
+--- config
+weir_limit zone=slots concurrent=10 max=20;
+--- must_die
+--- error_log
+min= and max= of "weir_limit" are for concurrent=auto
+
+
+
+=== TEST 22: bounds that exclude each other
+--- http_config eval: $::zone
+--- config
+weir_limit zone=slots concurrent=auto min=20 max=10;
+--- must_die
+--- error_log
+min=20 of "weir_limit" is more than max=10
+
+
+
+=== TEST 23: a zone without room for the bounds
+--- http_config
+weir_limit_zone slots 128k;
+--- config
+location /x {
+    weir_limit zone=slots concurrent=auto max=5000;
+    proxy_pass http://127.0.0.1:1;
+}
+--- must_die
+--- error_log
+requests, but 5000 slots and queue=50 of "weir_limit" need more

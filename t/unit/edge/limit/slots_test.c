@@ -1,7 +1,7 @@
 // needs: ngx_module/limit/slots/slots.c ngx_module/limit/slots/slots_repair.c
 // needs: ngx_module/limit/slots/slots_leave.c ngx_module/limit/slots/slots_queue.c
 // needs: ngx_module/limit/slots/slots_ticket.c ngx_module/limit/slots/slots_key.c
-// needs: ngx_module/limit/slots/slots_source.c
+// needs: ngx_module/limit/slots/slots_source.c ngx_module/limit/slots/adaptive.c
 #include "limit/slots/slots.h"
 
 #include <setjmp.h>
@@ -59,7 +59,7 @@ static void leave(weir_slots_handle_t handle)
 {
     wakes = (weir_slots_wakes_t){0};
     weir_slots_begin(slots, now);
-    weir_slots_leave(slots, handle, true, now, &wakes);
+    weir_slots_leave(slots, handle, WEIR_SLOTS_USED, 0, now, &wakes);
     weir_slots_end(slots);
     assert_true(weir_slots_check(slots));
 }
@@ -340,7 +340,7 @@ static void idle_keys_make_room_and_busy_ones_stay(void **state)
         request.hash = i * 0x9e3779b97f4a7c15;
         wakes = (weir_slots_wakes_t){0};
         assert_int_equal(weir_slots_enter(slots, &request, now, &h, &wakes), WEIR_SLOTS_ADMITTED);
-        weir_slots_leave(slots, h, true, now, &wakes);
+        weir_slots_leave(slots, h, WEIR_SLOTS_USED, 0, now, &wakes);
     }
     assert_int_equal(key()->in_use, 1);
     assert_true(slots->forgotten > 0);
@@ -482,7 +482,7 @@ static void player_goes(unsigned i)
     if (players[i].state == WEIR_SLOTS_WAITING && rand() % 2) {
         assert_int_equal(weir_slots_expire(slots, players[i].handle), WEIR_SLOTS_FREE);
     } else {
-        weir_slots_leave(slots, players[i].handle, true, now, &wakes);
+        weir_slots_leave(slots, players[i].handle, WEIR_SLOTS_USED, 0, now, &wakes);
     }
     players[i].here = false;
 }
