@@ -73,6 +73,11 @@ const weir_ctl_option_t weir_ctl_options[] = {
      "with tls.crt, tls.key and ca.crt: TLS, and clients prove who they are", 0, 0},
     {"allow", 0, WEIR_CTL_TEXT, ARG(allow), "NAMES",
      "with --tls: names of clients' certificates, with commas between them", 0, 0},
+    {"for", 0, WEIR_CTL_TEXT, ARG(for_time), "TIME",
+     "how long, up to 7d, such as 90s, 10m or 2h (10m)", 0, 0},
+    {"fleet", 0, WEIR_CTL_FLAG, ARG(fleet), NULL, "at all edges, instead of this machine's", 0, 0},
+    {"edge", 0, WEIR_CTL_TEXT, ARG(edge), "HOST", "at the edge on that machine", 0, 0},
+    {"zone", 0, WEIR_CTL_TEXT, ARG(zone), "ZONE", "in that zone only", 0, 0},
     {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB, up to 1024 (64)",
      1, 1024},
 };

@@ -6,7 +6,7 @@
 
 #include "ctl/cli.h"
 
-#define WEIR_CTL_OPTIONS_MAX 56
+#define WEIR_CTL_OPTIONS_MAX 64
 
 extern const weir_ctl_option_t weir_ctl_options[];
 extern const size_t weir_ctl_n_options;

@@ -37,7 +37,8 @@ typedef struct {
     const char *key, *heads, *operation, *object, *subject;
     const char *exp, *before, *passwords;
     const char *folder, *reload, *tls, *allow;
-    bool slow, errors, once, commands, keep_default;
+    const char *for_time, *edge, *zone;
+    bool slow, errors, once, commands, keep_default, fleet;
     int partition;    /* -1: not given */
     int count;        /* of lines */
     int limit;        /* MiB; 0: not given */

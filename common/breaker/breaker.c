@@ -232,6 +232,14 @@ void weir_breaker_recover(weir_breaker_t *b, const weir_breaker_settings_t *sett
         close_again(b, settings, now, next, ago);
 }
 
+void weir_breaker_hurry(weir_breaker_t *b, uint64_t now)
+{
+    now = not_before(now, b->since);
+
+    if (b->state == WEIR_BREAKER_OPEN && now >= b->forced && b->open_for > now - b->since)
+        b->open_for = now - b->since;
+}
+
 /* Opens a closed or ramping breaker to which a rule applies. */
 static int judge(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                  uint64_t next)
@@ -389,7 +397,8 @@ int weir_breaker_take_back(weir_breaker_t *b, const weir_breaker_settings_t *set
 
 void weir_breaker_hint(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now)
 {
-    b->hinted = not_before(now, b->since) + settings->window;
+    if (settings->hint)
+        b->hinted = not_before(now, b->since) + settings->window;
 }
 
 void weir_breaker_force_open(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t ms)

@@ -51,6 +51,7 @@ typedef struct {
     uint32_t slow_ratio; /* 1/1000 of the window's calls; 0: no rule */
     uint32_t min;        /* with fewer calls in the window, a ratio opens nothing */
     uint32_t probes;     /* at least 1 */
+    uint32_t hint;       /* bool: weir_breaker_hint() has an effect */
     uint64_t window;     /* ms, at least WEIR_BREAKER_BUCKETS */
     uint64_t open;       /* ms, at least 1 */
     uint64_t max_open;   /* ms; not more than `open`: the time does not grow */
@@ -144,6 +145,12 @@ void weir_breaker_wait(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t 
 void weir_breaker_recover(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                           uint64_t next, uint64_t ago);
 
+/*
+ * Others are said to have recovered: an open breaker is due now, so that it can be found out.
+ * Nothing happens if an operator keeps it open.
+ */
+void weir_breaker_hurry(weir_breaker_t *b, uint64_t now);
+
 /* Reports a call's result.  Returns 1 if the state changed, with next used. */
 int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                         uint64_t next, uint64_t generation, weir_breaker_outcome_t outcome);
@@ -167,7 +174,7 @@ int weir_breaker_take_back(weir_breaker_t *b, const weir_breaker_settings_t *set
 
 /*
  * Another edge's breaker for the same dependency has opened: for `window` ms, half of `failures`
- * and of `min` (at least 1 each) suffice.  Opens nothing by itself.
+ * and of `min` (at least 1 each) suffice, if `hint` is set.  Opens nothing by itself.
  */
 void weir_breaker_hint(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now);
 

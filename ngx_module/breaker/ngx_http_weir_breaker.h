@@ -71,6 +71,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                  breakers; /* of ngx_http_weir_breaker_t * */
+    ngx_array_t                  zones;    /* of ngx_shm_zone_t *, all */
     ngx_array_t                  keys;     /* of ngx_http_weir_breaker_use_t */
     ngx_uint_t                   unnamed;  /* locations without an upstream */
     ngx_array_t                  named;    /* of ngx_http_weir_breaker_named_t */

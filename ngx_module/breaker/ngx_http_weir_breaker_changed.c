@@ -5,6 +5,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/fleet/ngx_http_weir_breaker_follow.h"
 #include "breaker/fleet/ngx_http_weir_breaker_lease.h"
 #include "record/ngx_http_weir_record.h"
 
@@ -25,6 +26,7 @@ ngx_http_weir_breaker_changed(ngx_http_request_t *r,
 
     ngx_http_weir_breaker_log(change, breaker->zone, r->connection->log);
     ngx_http_weir_breaker_lease_tell(breaker, change, r->connection->log);
+    ngx_http_weir_breaker_publish(breaker->zone, change, r->connection->log);
 
     /* after the log phase its spans have ended */
 

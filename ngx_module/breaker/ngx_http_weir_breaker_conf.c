@@ -27,6 +27,8 @@ ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&bmcf->keys, cf->pool, 4,
                           sizeof(ngx_http_weir_breaker_use_t))
            != NGX_OK
+        || ngx_array_init(&bmcf->zones, cf->pool, 4, sizeof(ngx_shm_zone_t *))
+           != NGX_OK
         || ngx_array_init(&bmcf->named, cf->pool, 4,
                           sizeof(ngx_http_weir_breaker_named_t))
            != NGX_OK
@@ -226,6 +228,16 @@ ngx_http_weir_breaker_check_zones(ngx_conf_t *cf)
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "unknown zone \"%V\" in \"weir_breaker\": no"
                           " \"weir_breaker_zone\" of that name in %V",
+                          &breaker[i]->zone->shm.name, &breaker[i]->place);
+            return NGX_ERROR;
+        }
+
+        if (breaker[i]->settings.hint
+            && ngx_http_weir_breaker_zone_redis(breaker[i]->zone) == NULL)
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"weir_breaker\" with share=hint needs redis= of its"
+                          " \"weir_breaker_zone\" \"%V\", in %V",
                           &breaker[i]->zone->shm.name, &breaker[i]->place);
             return NGX_ERROR;
         }

@@ -201,7 +201,7 @@ ngx_http_weir_breaker_use(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
                       "\"weir_breaker\" gives the breaker \"%V\" of zone"
                       " \"%V\" other thresholds than in %V: failures, window,"
                       " counting, ratio, min, open, probes, slow_ratio,"
-                      " max_open and ramp must be equal, or key=string"
+                      " max_open, ramp and share must be equal, or key=string"
                       " different, in %V", key,
                       &breaker->zone->shm.name, &use[i].breaker->place,
                       &breaker->place);
@@ -234,7 +234,8 @@ ngx_http_weir_breaker_same(weir_breaker_settings_t *a,
            && a->open == b->open
            && a->slow_ratio == b->slow_ratio
            && a->max_open == b->max_open
-           && a->ramp == b->ramp;
+           && a->ramp == b->ramp
+           && a->hint == b->hint;
 }
 
 

@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/fleet/ngx_http_weir_breaker_follow.h"
 #include "breaker/fleet/ngx_http_weir_breaker_lease.h"
 #include "breaker/zone/ngx_http_weir_breaker_log.h"
 #include "http/ngx_http_weir.h"
@@ -77,10 +78,10 @@ ngx_module_t  ngx_http_weir_breaker_module = {
     NGX_HTTP_MODULE,                           /* module type */
     NULL,                                      /* init master */
     NULL,                                      /* init module */
-    NULL,                                      /* init process */
+    ngx_http_weir_breaker_follow,              /* init process */
     NULL,                                      /* init thread */
     NULL,                                      /* exit thread */
-    NULL,                                      /* exit process */
+    ngx_http_weir_breaker_follow_exit,         /* exit process */
     NULL,                                      /* exit master */
     NGX_MODULE_V1_PADDING
 };

@@ -31,6 +31,8 @@ static ngx_int_t ngx_http_weir_breaker_parameter_counting(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
 static ngx_int_t ngx_http_weir_breaker_parameter_ratio(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_parameter_share(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
 static ngx_int_t ngx_http_weir_breaker_parameter_on(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
 
@@ -84,6 +86,7 @@ static ngx_http_weir_breaker_parameter_t  ngx_http_weir_breaker_parameters[] = {
       NGX_HTTP_WEIR_BREAKER_TIME },
     { ngx_string("slow_ratio"), ngx_http_weir_breaker_parameter_ratio,
       setting(slow_ratio), "off or a share from 1% to 100%, such as 50%" },
+    { ngx_string("share"), ngx_http_weir_breaker_parameter_share, 0, "hint" },
     { ngx_string("on"), ngx_http_weir_breaker_parameter_on, 0,
       "a list with commas of error, timeout, http_429, http_500, http_502,"
       " http_503, http_504, http_5xx" },
@@ -146,7 +149,7 @@ ngx_http_weir_breaker_parameter_read(ngx_conf_t *cf,
                        " zone=name, key=string, failures=number, window=time,"
                        " counting=row|window, ratio=percent%%|off, min=number,"
                        " open=time, max_open=time, probes=number, ramp=time,"
-                       " slow=time, slow_ratio=percent%%|off, on=list",
+                       " slow=time, slow_ratio=percent%%|off, share=hint, on=list",
                        parameter);
     return NGX_ERROR;
 }
@@ -294,6 +297,20 @@ ngx_http_weir_breaker_parameter_ratio(ngx_conf_t *cf,
     }
 
     *ratio = n * 10;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_parameter_share(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    if (ngx_strcmp(value->data, "hint") != 0) {
+        return NGX_ERROR;
+    }
+
+    breaker->settings.hint = 1;
 
     return NGX_OK;
 }

@@ -127,6 +127,10 @@ ngx_http_weir_status_breaker(u_char *p, u_char *last,
                      info->counts.timeouts, info->counts.row,
                      info->openings, info->refused, info->probes);
 
+    if (info->forced) {
+        p = ngx_slprintf(p, last, ",\"forced\":true");
+    }
+
     if (info->state == WEIR_BREAKER_OPEN) {
         p = ngx_slprintf(p, last, ",\"retry_after_ms\":%uL",
                          info->retry_after);

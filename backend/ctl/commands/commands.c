@@ -100,6 +100,27 @@ static const weir_ctl_command_t commands[] = {
      "Earlier relays are refused from then on. The database has no record of what handlers\n"
      "did outside of it for lost events: see the commands of the domain.\n\n"
      "  weirctl relay rebase\n"},
+    {"breaker list", "", 0, 0, "all zone edge json", WEIR_CTL_NEEDS_CONFIGURATION,
+     weir_ctl_breaker_list, "circuit breakers of the edges that are not closed",
+     "Of edges whose weir_breaker_zone has redis=: what they have told last, from the last\n"
+     "10,000 entries of the stream weir:breaker. --all shows those that are closed again, too.\n"
+     "weir_status of an edge has all of its breakers, with their numbers.\n\n"
+     "  weirctl breaker list\n"
+     "  weirctl breaker list --all --json | jq '.[] | select(.reason != null)'\n"},
+    {"breaker open", "KEY", 1, 1, "for fleet edge zone json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_breaker_open, "let edges refuse the requests of a breaker for a while",
+     "KEY is that of weir_breaker, or the upstream's name and port. Without --fleet only the\n"
+     "edges of this machine obey, by its host name. Edges whose weir_breaker_zone has redis=\n"
+     "obey within milliseconds, and probe the upstream when the time is over. The order is in\n"
+     "the audit log.\n\n"
+     "  weirctl breaker open payments --for 10m --fleet\n"},
+    {"breaker close", "KEY", 1, 1, "for fleet edge zone json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_breaker_close, "keep a breaker of edges closed for a while, whatever fails",
+     "  weirctl breaker close payments --for 2m --fleet\n"},
+    {"breaker auto", "KEY", 1, 1, "fleet edge zone json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_breaker_auto, "end what open or close has ordered",
+     "A breaker that was kept open is probed next.\n\n"
+     "  weirctl breaker auto payments --fleet\n"},
     {"audit list", "", 0, 0, "operation object subject count json", WEIR_CTL_NEEDS_DATABASE,
      weir_ctl_audit_list, "records of the audit log, the newest first",
      "SEALED is PARTITION/POSITION in the chain of the record's month; - until it is sealed, "

@@ -244,6 +244,28 @@ ngx_http_weir_breaker_nodes_used(ngx_http_weir_breaker_zone_t *zone,
 }
 
 
+void
+ngx_http_weir_breaker_nodes_change(ngx_http_weir_breaker_change_t *change,
+    ngx_http_weir_breaker_node_t *node, weir_breaker_state_t was)
+{
+    change->was = was;
+    change->is = node->breaker.state;
+
+    if (change->was == change->is) {
+        return;
+    }
+
+    change->rule = node->breaker.rule;
+    change->counts = node->breaker.opened;
+    change->window = node->settings.window;
+    change->open = node->breaker.open_for;
+    change->reopened = node->breaker.reopened;
+    change->cause = node->cause;
+    change->len = node->sn.str.len;
+    ngx_memcpy(change->key, node->key, change->len);
+}
+
+
 static void
 ngx_http_weir_breaker_nodes_publish(ngx_http_weir_breaker_node_t *node)
 {

@@ -24,6 +24,7 @@
 #include <ngx_core.h>
 
 #include "breaker/zone/ngx_http_weir_breaker_zone.h"
+#include "redis/follow/ngx_http_weir_follow_log.h"
 
 
 struct ngx_http_weir_breaker_node_s {
@@ -55,6 +56,9 @@ typedef struct {
     ngx_uint_t                breakers;
     ngx_uint_t                not_closed;
     uint64_t                  edge;        /* a random number */
+    ngx_http_weir_follow_log_sh_t  log;    /* of the stream weir:breaker, in the
+                                              first zone of a Redis */
+    weir_position_t           steered;     /* the last order that was obeyed */
     uint64_t                  generation;  /* the last one given out */
     uint64_t                  configuration;  /* number of times it was read */
     uint64_t                  forgotten;   /* breakers evicted */
@@ -138,6 +142,11 @@ ngx_http_weir_breaker_node_t *ngx_http_weir_breaker_nodes_get(
  */
 void ngx_http_weir_breaker_nodes_used(ngx_http_weir_breaker_zone_t *zone,
     ngx_http_weir_breaker_node_t *node, weir_breaker_state_t was);
+
+/* Describes what has changed; the key is copied, as the node may be evicted. */
+void ngx_http_weir_breaker_nodes_change(
+    ngx_http_weir_breaker_change_t *change, ngx_http_weir_breaker_node_t *node,
+    weir_breaker_state_t was);
 
 
 #endif /* _NGX_HTTP_WEIR_BREAKER_NODES_H_INCLUDED_ */

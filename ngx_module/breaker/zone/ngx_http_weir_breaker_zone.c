@@ -21,18 +21,16 @@ static ngx_int_t ngx_http_weir_breaker_zone_agree(
 static ngx_int_t ngx_http_weir_breaker_zone_ask(
     ngx_http_weir_breaker_zone_t *zone, ngx_http_weir_breaker_node_t *node,
     ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after);
-static void ngx_http_weir_breaker_zone_change(
-    ngx_http_weir_breaker_change_t *change, ngx_http_weir_breaker_node_t *node,
-    weir_breaker_state_t was);
 
 
 char *
 ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ssize_t                        size;
-    ngx_str_t                     *value;
-    ngx_shm_zone_t                *shm_zone;
-    ngx_http_weir_breaker_zone_t  *zone;
+    ssize_t                             size;
+    ngx_str_t                          *value;
+    ngx_shm_zone_t                     *shm_zone, **all;
+    ngx_http_weir_breaker_zone_t       *zone;
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
 
     value = cf->args->elts;
 
@@ -74,6 +72,15 @@ ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     {
         return NGX_CONF_ERROR;
     }
+
+    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
+
+    all = ngx_array_push(&bmcf->zones);
+    if (all == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *all = shm_zone;
 
     shm_zone->init = ngx_http_weir_breaker_zone_init;
     shm_zone->data = zone;
@@ -173,7 +180,7 @@ ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *shm_zone,
 
         ngx_http_weir_breaker_nodes_used(zone, node, was);
         ngx_http_weir_breaker_nodes_remember(zone, node);
-        ngx_http_weir_breaker_zone_change(change, node, was);
+        ngx_http_weir_breaker_nodes_change(change, node, was);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
@@ -270,7 +277,7 @@ ngx_http_weir_breaker_zone_probe(ngx_shm_zone_t *shm_zone,
         rc = ngx_http_weir_breaker_zone_ask(zone, node, ticket, retry_after);
 
         ngx_http_weir_breaker_nodes_used(zone, node, was);
-        ngx_http_weir_breaker_zone_change(change, node, was);
+        ngx_http_weir_breaker_nodes_change(change, node, was);
         change->heard = (verdict->who != NGX_HTTP_WEIR_BREAKER_OURS);
     }
 
@@ -372,7 +379,7 @@ ngx_http_weir_breaker_zone_report(ngx_shm_zone_t *shm_zone,
 
     if (generation == ticket->generation || breaker->generation != generation) {
         ngx_http_weir_breaker_nodes_used(zone, node, was);
-        ngx_http_weir_breaker_zone_change(change, node, was);
+        ngx_http_weir_breaker_nodes_change(change, node, was);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
@@ -403,34 +410,10 @@ ngx_http_weir_breaker_zone_tried(ngx_shm_zone_t *shm_zone,
                            outcome);
 
         ngx_http_weir_breaker_nodes_used(zone, node, was);
-        ngx_http_weir_breaker_zone_change(change, node, was);
+        ngx_http_weir_breaker_nodes_change(change, node, was);
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
-}
-
-
-/* The mutex is held; the key is copied, as the node may be evicted next. */
-
-static void
-ngx_http_weir_breaker_zone_change(ngx_http_weir_breaker_change_t *change,
-    ngx_http_weir_breaker_node_t *node, weir_breaker_state_t was)
-{
-    change->was = was;
-    change->is = node->breaker.state;
-
-    if (change->was == change->is) {
-        return;
-    }
-
-    change->rule = node->breaker.rule;
-    change->counts = node->breaker.opened;
-    change->window = node->settings.window;
-    change->open = node->breaker.open_for;
-    change->reopened = node->breaker.reopened;
-    change->cause = node->cause;
-    change->len = node->sn.str.len;
-    ngx_memcpy(change->key, node->key, change->len);
 }
 
 

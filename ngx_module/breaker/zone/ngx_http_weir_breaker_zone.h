@@ -4,6 +4,7 @@
  *
  *     zone    weir_breaker_zone, and what calls ask and report
  *     nodes   the memory: creation, eviction, what a worker remembers
+ *     steer   what operators and other edges say
  *     list    copies for status and metrics
  *     log     a breaker's state in log and status
  *
@@ -28,6 +29,7 @@
 
 #include "common/breaker/breaker.h"
 #include "breaker/zone/ngx_http_weir_breaker_log.h"
+#include "redis/follow/ngx_http_weir_follow_log.h"
 #include "redis/ngx_http_weir_redis.h"
 
 
@@ -154,6 +156,39 @@ void ngx_http_weir_breaker_zone_tried(ngx_shm_zone_t *zone,
 /* The current state; an unknown key is closed. */
 weir_breaker_state_t ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *zone,
     ngx_http_weir_breaker_key_t *key);
+
+typedef enum {
+    NGX_HTTP_WEIR_BREAKER_STEER_OPEN = 0,
+    NGX_HTTP_WEIR_BREAKER_STEER_CLOSE,
+    NGX_HTTP_WEIR_BREAKER_STEER_AUTO,
+    NGX_HTTP_WEIR_BREAKER_STEER_HINT,          /* another edge's has opened */
+    NGX_HTTP_WEIR_BREAKER_STEER_HURRY          /* another edge's is well */
+} ngx_http_weir_breaker_order_e;
+
+/*
+ * steer: obeys an order for a breaker, for so many ms; open and close make one
+ * with the settings if there is none, the others need none.  NGX_OK, NGX_DECLINED
+ * (there is no such breaker), or NGX_ERROR (the zone is full of breakers that are
+ * not closed).
+ */
+ngx_int_t ngx_http_weir_breaker_steer(ngx_shm_zone_t *zone,
+    ngx_http_weir_breaker_key_t *key, weir_breaker_settings_t *settings,
+    ngx_http_weir_breaker_order_e order, uint64_t ms,
+    ngx_http_weir_breaker_change_t *change);
+
+/*
+ * steer: true if an order of that position is to be obeyed; others have been, or
+ * were overtaken.  Positions only rise until ngx_http_weir_breaker_steer_again().
+ */
+ngx_uint_t ngx_http_weir_breaker_steer_is_new(ngx_shm_zone_t *zone,
+    weir_position_t position);
+
+/* steer: the stream of orders begins again. */
+void ngx_http_weir_breaker_steer_again(ngx_shm_zone_t *zone);
+
+/* steer: the state of the follower of the stream, and the mutex for it. */
+ngx_http_weir_follow_log_sh_t *ngx_http_weir_breaker_steer_log(
+    ngx_shm_zone_t *zone, ngx_shmtx_t **mutex);
 
 /*
  * list: copies the state of the breaker with that key, of which info->key shares

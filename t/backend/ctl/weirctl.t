@@ -270,7 +270,7 @@ subtest 'help and completion know each command' => sub {
         return $out =~ s/\n\z//r;
     };
     is $complete->(''),
-        'events groups dead outbox relay audit payments keys revoke redis top trace schema jwks'
+        'events groups dead outbox relay breaker audit payments keys revoke redis top trace schema jwks'
         . ' new-domain completion version help',
         'first words';
     is $complete->('e'), 'events', 'one of them';

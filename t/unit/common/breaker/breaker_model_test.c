@@ -293,6 +293,7 @@ static weir_breaker_settings_t any_settings(void)
                                  .slow_ratio = number(2) ? (uint32_t)number(101) * 10 : 0,
                                  .min = (uint32_t)number(12),
                                  .probes = 1 + (uint32_t)number(4),
+                                 .hint = (uint32_t)number(2),
                                  .window = 100 + number(2000),
                                  .open = 1 + number(300)};
 
@@ -323,7 +324,14 @@ static void step(weir_breaker_t *b, model_t *m, const weir_breaker_settings_t *s
     switch (number(40)) {
     case 0:
         weir_breaker_hint(b, s, now);
-        m->hint_ends = later(now, m->began) + s->window;
+        if (s->hint)
+            m->hint_ends = later(now, m->began) + s->window;
+        if (ms < 50) {
+            weir_breaker_hurry(b, now);
+            if (m->state == WEIR_BREAKER_OPEN && later(now, m->began) >= m->forced_ends &&
+                m->lasts > later(now, m->began) - m->began)
+                m->lasts = later(now, m->began) - m->began;
+        }
         break;
     case 1:
         if (number(8))

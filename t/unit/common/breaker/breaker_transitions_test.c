@@ -7,7 +7,7 @@
  *   probes    p is admitted and has no result yet; S F A are the results of the oldest such call
  *   elsewhere e one try fails, of a call that succeeds at another server; h another edge has opened
  *   operator  O C U: keep it open, or closed, for 10 s; no longer
- *   fleet     w others probe, for 3 s; r others have recovered just now
+ *   fleet     w others probe, for 3 s; r others have recovered just now, m are said to have
  *   time      . is 1 s, / 100 ms
  *
  * States: C closed, O open, H half-open, R ramping; - is a call that is refused.
@@ -94,8 +94,11 @@ static const struct {
      "fff..s/////////ppFFssssf",
      "CCOOHRRRRRRRRRR??RR?????",
      0},
-    {"another edge's circuit: half", {ROW}, "hf", "CO", WEIR_BREAKER_BY_ROW},
-    {"another edge's circuit, long ago", {ROW}, "h..........f", "CCCCCCCCCCCC", 0},
+    {"another edge's circuit: half", {ROW, .hint = 1}, "hf", "CO", WEIR_BREAKER_BY_ROW},
+    {"another edge's circuit, not shared", {ROW}, "hff", "CCC", 0},
+    {"others are said to be well", {ROW}, "fffms", "CCOHC", WEIR_BREAKER_BY_ROW},
+    {"that is no matter while it is kept open", {ROW}, "Oms", "OO-", WEIR_BREAKER_BY_OPERATOR},
+    {"another edge's circuit, long ago", {ROW, .hint = 1}, "h..........f", "CCCCCCCCCCCC", 0},
     {"kept open, probed then", {ROW}, "Os.........s.s", "O-OOOOOOOOO-HC", WEIR_BREAKER_BY_OPERATOR},
     {"kept open, until told", {ROW}, "O.Us", "OOHC", WEIR_BREAKER_BY_OPERATOR},
     {"kept closed", {ROW}, "Cffffff..........fff", "CCCCCCCCCCCCCCCCCCCO", WEIR_BREAKER_BY_ROW},
@@ -172,6 +175,9 @@ static char happen(weir_breaker_t *b, const weir_breaker_settings_t *s, char eve
         break;
     case 'w':
         weir_breaker_wait(b, now, ++generations, 3000, 0);
+        break;
+    case 'm':
+        weir_breaker_hurry(b, now);
         break;
     case 'r':
         weir_breaker_recover(b, s, now, ++generations, 0);
