@@ -282,6 +282,7 @@ static int count(weir_breaker_t *b, const weir_breaker_settings_t *settings, uin
     if (is_failure(outcome)) {
         bucket->failed++;
         bucket->row++;
+        b->tally.has_rows = 1;
         return judge(b, settings, now, next);
     }
 
@@ -387,6 +388,7 @@ int weir_breaker_take_back(weir_breaker_t *b, const weir_breaker_settings_t *set
         bucket->calls++; /* the success has left the window */
 
     bucket->row++;
+    b->tally.has_rows = 1;
     if (success == b->successes) {
         bucket->row += b->row_before;
         b->row_before = 0;

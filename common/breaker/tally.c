@@ -24,6 +24,11 @@ uint32_t weir_tally_end_row(weir_tally_t *tally)
 {
     uint32_t row = 0;
 
+    if (!tally->has_rows)
+        return 0;
+
+    tally->has_rows = 0;
+
     for (int i = 0; i < WEIR_TALLY_BUCKETS; i++) {
         row += tally->bucket[i].row;
         tally->bucket[i].row = 0;
@@ -51,5 +56,6 @@ weir_tally_counts_t weir_tally_sum(const weir_tally_t *tally)
 
 void weir_tally_clear(weir_tally_t *tally)
 {
+    tally->has_rows = 0;
     memset(tally->bucket, 0, sizeof(tally->bucket));
 }

@@ -22,7 +22,8 @@ typedef struct {
 } weir_tally_counts_t;
 
 typedef struct {
-    uint64_t step; /* number of the newest bucket: time / bucket width */
+    uint64_t step;     /* number of the newest bucket: time / bucket width */
+    uint32_t has_rows; /* bool, set by who counts in row: a bucket may have one */
     weir_tally_counts_t bucket[WEIR_TALLY_BUCKETS];
 } weir_tally_t;
 

@@ -7,7 +7,7 @@
  *     key        the breaker of a location's requests
  *     debt       the result that an admitted request must report
  *     outcome    what a response, a try or a missing one says of the upstream
- *     tries      the tries of a request at several servers
+ *     tries      tells debt when a request is tried at another server
  *     changed    what follows from a change of state
  *     fallback   weir_breaker_fallback: what refused requests get
  *     zone/      the breakers in shared memory
@@ -181,8 +181,11 @@ weir_breaker_outcome_t ngx_http_weir_breaker_outcome_left(
  */
 ngx_int_t ngx_http_weir_breaker_tries_init(ngx_conf_t *cf);
 
-/* tries: counts those that were given up; reused: the last one does not count. */
-void ngx_http_weir_breaker_tries_count(ngx_http_weir_breaker_debt_t *debt,
+/*
+ * debt: counts the tries that were given up; reused: the last one does not
+ * count.
+ */
+void ngx_http_weir_breaker_debt_tries(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t reused);
 
 /*
@@ -218,6 +221,18 @@ void ngx_http_weir_breaker_init_filter(void);
 
 /* debt: the cleanup; reports the final result if the request still owes one. */
 void ngx_http_weir_breaker_cleanup(void *data);
+
+
+/* True if there are tries to count; most requests have a single one. */
+static ngx_inline ngx_uint_t
+ngx_http_weir_breaker_has_tries(ngx_http_weir_breaker_debt_t *debt)
+{
+    ngx_array_t  *states;
+
+    states = debt->request->upstream_states;
+
+    return states && debt->tries + 1 < states->nelts;
+}
 
 
 /* The debt of the request's last pass, or NULL; older ones are settled. */

@@ -5,8 +5,8 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
-#include "breaker/fleet/ngx_http_weir_breaker_follow.h"
 #include "breaker/fleet/ngx_http_weir_breaker_lease.h"
+#include "breaker/fleet/ngx_http_weir_breaker_publish.h"
 #include "record/ngx_http_weir_record.h"
 
 

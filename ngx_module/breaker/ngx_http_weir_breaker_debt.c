@@ -132,7 +132,9 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
             cause = NGX_HTTP_WEIR_BREAKER_LEFT;
         }
 
-        ngx_http_weir_breaker_tries_count(debt, 0);
+        if (ngx_http_weir_breaker_has_tries(debt)) {
+            ngx_http_weir_breaker_debt_tries(debt, 0);
+        }
 
     } else if (final && !debt->failed && r->upstream
                && r->upstream == debt->upstream
@@ -158,6 +160,54 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
                                       outcome, cause, &debt->success, &change);
 
     ngx_http_weir_breaker_changed(r, debt->breaker, &change);
+}
+
+
+void
+ngx_http_weir_breaker_debt_tries(ngx_http_weir_breaker_debt_t *debt,
+    ngx_uint_t reused)
+{
+    ngx_uint_t                       cause, n;
+    ngx_http_request_t              *r;
+    weir_breaker_outcome_t           outcome;
+    ngx_http_upstream_state_t       *state;
+    ngx_http_weir_breaker_change_t   change;
+
+    r = debt->request;
+
+    if (r->upstream_states == NULL) {
+        return;
+    }
+
+    state = r->upstream_states->elts;
+    n = r->upstream_states->nelts;
+
+    while (debt->tries + 1 < n) {
+
+        state = (ngx_http_upstream_state_t *) r->upstream_states->elts
+                + debt->tries++;
+
+        /* an empty one is between those of two locations */
+
+        if (state->peer == NULL || state->status == 0
+            || (reused && debt->tries + 1 == n
+                && state->header_time == (ngx_msec_t) -1))
+        {
+            continue;
+        }
+
+        outcome = ngx_http_weir_breaker_outcome_of_try(state, debt->breaker,
+                                                       &cause);
+
+        if (outcome == WEIR_BREAKER_SUCCESS) {
+            continue;
+        }
+
+        ngx_http_weir_breaker_zone_tried(debt->breaker->zone, &debt->ticket,
+                                         outcome, cause, &change);
+
+        ngx_http_weir_breaker_changed(r, debt->breaker, &change);
+    }
 }
 
 

@@ -127,55 +127,9 @@ ngx_http_weir_breaker_tries_get(ngx_peer_connection_t *pc, void *data)
      * An error of a connection that was kept may only mean that the server has
      * closed it in time; nginx does not count the try either.
      */
-    ngx_http_weir_breaker_tries_count(debt, pc->cached);
+    if (ngx_http_weir_breaker_has_tries(debt)) {
+        ngx_http_weir_breaker_debt_tries(debt, pc->cached);
+    }
 
     return debt->get(pc, data);
-}
-
-
-void
-ngx_http_weir_breaker_tries_count(ngx_http_weir_breaker_debt_t *debt,
-    ngx_uint_t reused)
-{
-    ngx_uint_t                       cause, n;
-    ngx_http_request_t              *r;
-    weir_breaker_outcome_t           outcome;
-    ngx_http_upstream_state_t       *state;
-    ngx_http_weir_breaker_change_t   change;
-
-    r = debt->request;
-
-    if (r->upstream_states == NULL) {
-        return;
-    }
-
-    state = r->upstream_states->elts;
-    n = r->upstream_states->nelts;
-
-    while (debt->tries + 1 < n) {
-
-        state = (ngx_http_upstream_state_t *) r->upstream_states->elts
-                + debt->tries++;
-
-        /* an empty one is between those of two locations */
-
-        if (state->peer == NULL || state->status == 0
-            || (reused && debt->tries + 1 == n
-                && state->header_time == (ngx_msec_t) -1))
-        {
-            continue;
-        }
-
-        outcome = ngx_http_weir_breaker_outcome_of_try(state, debt->breaker,
-                                                       &cause);
-
-        if (outcome == WEIR_BREAKER_SUCCESS) {
-            continue;
-        }
-
-        ngx_http_weir_breaker_zone_tried(debt->breaker->zone, &debt->ticket,
-                                         outcome, cause, &change);
-
-        ngx_http_weir_breaker_changed(r, debt->breaker, &change);
-    }
 }

@@ -6,6 +6,7 @@
 
 #include "breaker/fleet/breaker_message.h"
 #include "breaker/fleet/ngx_http_weir_breaker_follow.h"
+#include "breaker/fleet/ngx_http_weir_breaker_publish.h"
 #include "common/problem.h"
 #include "redis/follow/ngx_http_weir_follow_log.h"
 

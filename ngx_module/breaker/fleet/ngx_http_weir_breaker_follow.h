@@ -22,19 +22,9 @@
 #include "breaker/ngx_http_weir_breaker.h"
 
 
-#define NGX_HTTP_WEIR_BREAKER_STREAM  "weir:breaker"
-
-
 /* Called in init_process and exit_process. */
 ngx_int_t ngx_http_weir_breaker_follow(ngx_cycle_t *cycle);
 void ngx_http_weir_breaker_follow_exit(ngx_cycle_t *cycle);
-
-/*
- * publish: tells a change of state, at most 50 in a second of each process, as
- * clients may make keys.  Waits for nothing.
- */
-void ngx_http_weir_breaker_publish(ngx_shm_zone_t *zone,
-    ngx_http_weir_breaker_change_t *change, ngx_log_t *log);
 
 
 #endif /* _NGX_HTTP_WEIR_BREAKER_FOLLOW_H_INCLUDED_ */

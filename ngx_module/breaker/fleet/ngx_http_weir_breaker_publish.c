@@ -4,7 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "breaker/fleet/ngx_http_weir_breaker_follow.h"
+#include "breaker/fleet/ngx_http_weir_breaker_publish.h"
 
 
 #define NGX_HTTP_WEIR_BREAKER_PUBLISH_MAX  50   /* in a second */

@@ -227,6 +227,13 @@ ngx_http_weir_breaker_nodes_used(ngx_http_weir_breaker_zone_t *zone,
 
     is = node->breaker.state;
 
+    if (is == WEIR_BREAKER_CLOSED && was == WEIR_BREAKER_CLOSED
+        && ngx_queue_head(&zone->sh->closed) == &node->queue)
+    {
+        ngx_http_weir_breaker_nodes_publish(node);
+        return;
+    }
+
     zone->sh->not_closed += (is != WEIR_BREAKER_CLOSED);
     zone->sh->not_closed -= (was != WEIR_BREAKER_CLOSED);
     node->openings += (is == WEIR_BREAKER_OPEN
@@ -255,6 +262,7 @@ ngx_http_weir_breaker_nodes_change(ngx_http_weir_breaker_change_t *change,
         return;
     }
 
+    change->heard = 0;
     change->rule = node->breaker.rule;
     change->counts = node->breaker.opened;
     change->window = node->settings.window;

@@ -118,6 +118,7 @@ ngx_http_weir_breaker_nodes_seen(ngx_http_weir_breaker_zone_t *zone,
     return NGX_OK;
 }
 
+
 /* The following functions are called with the mutex. */
 
 /* Remembers a closed breaker for this worker. */

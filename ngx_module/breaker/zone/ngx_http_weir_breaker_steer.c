@@ -24,7 +24,7 @@ ngx_http_weir_breaker_steer(ngx_shm_zone_t *shm_zone,
     ngx_http_weir_breaker_zone_t  *zone;
 
     zone = shm_zone->data;
-    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+    change->was = change->is = WEIR_BREAKER_CLOSED;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 

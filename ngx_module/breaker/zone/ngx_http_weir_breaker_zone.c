@@ -152,7 +152,7 @@ ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *shm_zone,
     ngx_http_weir_breaker_zone_t  *zone;
 
     zone = shm_zone->data;
-    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+    change->was = change->is = WEIR_BREAKER_CLOSED;
 
     if (ngx_http_weir_breaker_nodes_seen(zone, key, ticket) == NGX_OK) {
         return NGX_OK;
@@ -252,7 +252,7 @@ ngx_http_weir_breaker_zone_probe(ngx_shm_zone_t *shm_zone,
     zone = shm_zone->data;
     node = ticket->node;
     breaker = &node->breaker;
-    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+    change->was = change->is = WEIR_BREAKER_CLOSED;
 
     rc = NGX_BUSY;
     *retry_after = 1;
@@ -347,7 +347,7 @@ ngx_http_weir_breaker_zone_report(ngx_shm_zone_t *shm_zone,
     zone = shm_zone->data;
     node = ticket->node;
     breaker = &node->breaker;
-    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+    change->was = change->is = WEIR_BREAKER_CLOSED;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
@@ -397,7 +397,7 @@ ngx_http_weir_breaker_zone_tried(ngx_shm_zone_t *shm_zone,
 
     zone = shm_zone->data;
     node = ticket->node;
-    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+    change->was = change->is = WEIR_BREAKER_CLOSED;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 

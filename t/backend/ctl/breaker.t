@@ -29,7 +29,8 @@ sub refused {
 my $given = $s->ctl_json('breaker', 'open', 'payments', '--for', '10m', '--fleet');
 is $given->{edge}, 'all', 'an order for all edges';
 my $order = newest();
-is_deeply [@$order{qw(steer key for edge)}], ['open', 'payments', 600_000, undef], 'is in the stream';
+is_deeply [@$order{qw(steer key for edge)}], ['open', 'payments', 600_000, undef],
+    'is in the stream';
 like $order->{by}, qr/^uid \d+$/, '... with who gave it';
 
 $s->ctl_json('breaker', 'close', 'payments');

@@ -52,7 +52,10 @@ http {
             $pass
         }
         location /long/ { weir_breaker zone=degrees key=long failures=1 open=50ms ramp=1h; $pass }
-        location /short/ { weir_breaker zone=degrees key=short failures=1 open=50ms ramp=200ms; $pass }
+        location /short/ {
+            weir_breaker zone=degrees key=short failures=1 open=50ms ramp=200ms;
+            $pass
+        }
     }
 }
 EOF2

@@ -33,7 +33,10 @@ HTTP
         weir_breaker_fallback stale;
         proxy_pass http://UPSTREAM;
     }
-    location /plain/ { weir_breaker zone=opens key=plain failures=1 open=1h; proxy_pass http://UPSTREAM; }
+    location /plain/ {
+        weir_breaker zone=opens key=plain failures=1 open=1h;
+        proxy_pass http://UPSTREAM;
+    }
     location /named/ {
         weir_breaker zone=opens key=named failures=1 open=1h;
         weir_breaker_fallback @busy;
@@ -45,7 +48,10 @@ HTTP
         weir_breaker_fallback @loop;
         proxy_pass http://UPSTREAM;
     }
-    location @busy { add_header X-State $weir_breaker_state always; return 200 "busy $request_uri"; }
+    location @busy {
+        add_header X-State $weir_breaker_state always;
+        return 200 "busy $request_uri";
+    }
     location @loop {
         weir_breaker zone=opens key=named failures=1 open=1h;
         weir_breaker_fallback @loop;
@@ -105,14 +111,15 @@ CONF
 }
 my $pass = 'weir_breaker zone=z; proxy_pass http://127.0.0.1:1;';
 like said("location / { $pass weir_breaker_fallback \@none; }"),
-    qr/\[emerg\] .*"weir_breaker_fallback" names the location "\@none", which the server does not have, in \S+:\d+/,
+    qr/\[emerg\] .*"weir_breaker_fallback" names the location "\@none", which .* in \S+:\d+/,
     'a location that does not exist is refused';
 like said("location / { $pass weir_breaker_fallback 404; }"),
-    qr/\[emerg\] .*invalid value "404" in "weir_breaker_fallback"; it must be 503, stale or the name/,
+    qr/\[emerg\] .*invalid value "404" in "weir_breaker_fallback"; it must be 503, stale or/,
     'and what is no fallback';
 like said("location / { $pass weir_breaker_fallback 503; weir_breaker_fallback stale; }"),
     qr/\[emerg\] .*directive is duplicate/, 'and two';
 like said("location / { weir_breaker_fallback 503; proxy_pass http://127.0.0.1:1; }"),
-    qr/\[warn\] .*"weir_breaker_fallback" has no effect in location/, 'one without a breaker: a warning';
+    qr/\[warn\] .*"weir_breaker_fallback" has no effect in location/,
+    'one without a breaker: a warning';
 
 done_testing;

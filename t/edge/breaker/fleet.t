@@ -1,5 +1,5 @@
-# Twenty edges with one Redis before one upstream: it sees the probes of one edge at a time, and what
-# one finds out all know; without Redis each is alone.
+# Twenty edges with one Redis before one upstream: it sees the probes of one edge at a time, and
+# what one finds out all know; without Redis each is alone.
 use strict;
 use warnings;
 
@@ -114,7 +114,8 @@ spit("$dir/down", '');
 my $edge = $edges[5];
 until_true('Redis is back', sub {
     code($edge, '/alone');
-    redis('EXISTS', 'weir:breaker:probe:fleet:alone') && breaker($edge, 'alone')->{state} ne 'closed';
+    return redis('EXISTS', 'weir:breaker:probe:fleet:alone')
+        && breaker($edge, 'alone')->{state} ne 'closed';
 });
 unlink "$dir/down" or die $!;
 for my $word ('well:x', 'well:-1', "ill:\xff", 'ill:99999999999999999999', '', 'x' x 1000) {

@@ -1,5 +1,5 @@
-# 100,000 keys made by clients: no open breaker is lost, closed ones give way, and a zone that is full
-# of open ones says so once.
+# 100,000 keys made by clients: no open breaker is lost, closed ones give way, and a zone that is
+# full of open ones says so once.
 use strict;
 use warnings;
 
@@ -36,10 +36,22 @@ http {
     server {
         listen 127.0.0.1:$edge reuseport;
         location = /status { weir_status; }
-        location /bad/ { weir_breaker zone=keys key=\$uri failures=1 open=1h; proxy_pass http://here; }
-        location /good/ { weir_breaker zone=keys key=\$uri failures=1 open=1h; proxy_pass http://here; }
-        location /bad/full/ { weir_breaker zone=full key=\$uri failures=1 open=1h; proxy_pass http://here; }
-        location /good/full/ { weir_breaker zone=full key=\$uri failures=1 open=1h; proxy_pass http://here; }
+        location /bad/ {
+            weir_breaker zone=keys key=\$uri failures=1 open=1h;
+            proxy_pass http://here;
+        }
+        location /good/ {
+            weir_breaker zone=keys key=\$uri failures=1 open=1h;
+            proxy_pass http://here;
+        }
+        location /bad/full/ {
+            weir_breaker zone=full key=\$uri failures=1 open=1h;
+            proxy_pass http://here;
+        }
+        location /good/full/ {
+            weir_breaker zone=full key=\$uri failures=1 open=1h;
+            proxy_pass http://here;
+        }
     }
 }
 EOF2
@@ -48,7 +60,9 @@ until_true('the edge listens', sub { listens($edge) });
 
 my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 0);
 sub get { $http->get("http://127.0.0.1:$edge$_[0]")->{status} }
-sub zone { decode_json($http->get("http://127.0.0.1:$edge/status")->{content})->{breakers}{ $_[0] } }
+sub zone {
+    return decode_json($http->get("http://127.0.0.1:$edge/status")->{content})->{breakers}{ $_[0] };
+}
 
 # The statuses of n pipelined requests, and how often each came.
 sub many {
@@ -57,7 +71,8 @@ sub many {
     my %statuses;
     while ($n > 0) {
         my $now = $n < 200 ? $n : 200;
-        print $s join '', map { "GET $path$_ HTTP/1.1\r\nHost: x\r\n\r\n" } $from .. $from + $now - 1;
+        my @numbers = $from .. $from + $now - 1;
+        print $s join '', map { "GET $path$_ HTTP/1.1\r\nHost: x\r\n\r\n" } @numbers;
         my ($seen, $text) = (0, '');
         while ($seen < $now) {
             sysread $s, $text, 1 << 16, length $text or die "closed: $!";

@@ -64,7 +64,10 @@ http {
         listen 127.0.0.1:$edge;
         location = /status { weir_status; }
         $all
-        location /variable { weir_breaker zone=tries key=variable open=1h; proxy_pass http://\$group; }
+        location /variable {
+            weir_breaker zone=tries key=variable open=1h;
+            proxy_pass http://\$group;
+        }
         location /half { weir_breaker zone=tries key=half ratio=off; proxy_pass http://half; }
         location /hang { weir_breaker zone=tries key=hang; proxy_pass http://hangs; }
         location /503 {
