@@ -4,6 +4,8 @@
  */
 #include "ctl/commands/commands.h"
 
+#include "ctl/redis/redis.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,18 +57,15 @@ static const char *which_edge(const weir_ctl_t *ctl)
 }
 
 /* Adds the entry; returns its id, which the caller frees, or NULL with the reason. */
-static char *add(redisContext *redis, int n, const char **words, char *error, size_t size)
+static char *add(weir_ctl_redis_t *redis, int n, const char **words, char *error, size_t size)
 {
-    redisReply *reply = redisCommandArgv(redis, n, words, NULL);
+    redisReply *reply = weir_ctl_redis_ask(redis, n, words, NULL, error, size);
     char *id = NULL;
 
     if (reply != NULL && reply->type == REDIS_REPLY_STRING)
         id = strdup(reply->str);
-    else
-        snprintf(error, size, "%s",
-                 reply == NULL                      ? redis->errstr
-                 : reply->type == REDIS_REPLY_ERROR ? reply->str
-                                                    : "an unexpected reply");
+    else if (reply != NULL)
+        snprintf(error, size, "an unexpected reply");
     if (reply != NULL)
         freeReplyObject(reply);
     return id;
@@ -86,7 +85,7 @@ static weir_ctl_exit_t order(weir_ctl_t *ctl, const char *what)
     const char *words[20] = {"XADD", STREAM, "MAXLEN", "~", TOLD, "*", "steer", what, "key", key};
     const char *values[6] = {by, what, key, ctl->args.zone, edge, NULL};
     char error[256], ms[24], who[64], *id;
-    redisContext *redis;
+    weir_ctl_redis_t *redis;
     int n = 10;
 
     if (key[0] == '\0' || strlen(key) > KEY_MAX_LEN)
@@ -110,19 +109,22 @@ static weir_ctl_exit_t order(weir_ctl_t *ctl, const char *what)
     words[n++] = "by";
     words[n++] = who;
 
-    redis = weir_ctl_redis(ctl, error, sizeof(error));
+    redis = weir_ctl_redis_open(ctl, error, sizeof(error));
     if (redis == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
 
-    weir_ctl_run(ctl, "BEGIN", 0, NULL);
-    json_decref(weir_ctl_rows(ctl, sql, 6, values));
-    id = add(redis, n, words, error, sizeof(error));
-    redisFree(redis);
-    if (id == NULL) {
-        weir_ctl_run(ctl, "ROLLBACK", 0, NULL);
-        return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
+    if (ctl->db != NULL) {
+        weir_ctl_run(ctl, "BEGIN", 0, NULL);
+        json_decref(weir_ctl_rows(ctl, sql, 6, values));
+    } else {
+        fputs("weirctl: the configuration has no database: no record in the audit log\n", stderr);
     }
-    weir_ctl_run(ctl, "COMMIT", 0, NULL);
+    id = add(redis, n, words, error, sizeof(error));
+    weir_ctl_redis_close(redis);
+    if (ctl->db != NULL)
+        weir_ctl_run(ctl, id != NULL ? "COMMIT" : "ROLLBACK", 0, NULL);
+    if (id == NULL)
+        return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
 
     json_t *object = json_pack("{s:s, s:s, s:s}", "stream", STREAM, "entry", id, "edge",
                                edge != NULL ? edge : "all");
@@ -216,25 +218,23 @@ static void take(const weir_ctl_t *ctl, const redisReply *entry, json_t *seen, j
 
 weir_ctl_exit_t weir_ctl_breaker_list(weir_ctl_t *ctl)
 {
+    static const char *const words[] = {"XREVRANGE", STREAM, "+", "-", "COUNT", TOLD};
     char error[256];
-    redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+    weir_ctl_redis_t *redis = weir_ctl_redis_open(ctl, error, sizeof(error));
     redisReply *reply;
     json_t *rows, *seen;
 
     if (redis == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
 
-    reply = redisCommand(redis, "XREVRANGE " STREAM " + - COUNT " TOLD);
+    reply = weir_ctl_redis_ask(redis, 6, words, NULL, error, sizeof(error));
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        weir_ctl_exit_t code =
-            weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
-                          reply == NULL                      ? redis->errstr
-                          : reply->type == REDIS_REPLY_ERROR ? reply->str
-                                                             : "an unexpected reply");
+        weir_ctl_exit_t code = weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
+                                             reply == NULL ? error : "an unexpected reply");
 
         if (reply != NULL)
             freeReplyObject(reply);
-        redisFree(redis);
+        weir_ctl_redis_close(redis);
         return code;
     }
 
@@ -248,6 +248,6 @@ weir_ctl_exit_t weir_ctl_breaker_list(weir_ctl_t *ctl)
     json_decref(rows);
     json_decref(seen);
     freeReplyObject(reply);
-    redisFree(redis);
+    weir_ctl_redis_close(redis);
     return WEIR_CTL_OK;
 }

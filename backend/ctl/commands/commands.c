@@ -107,17 +107,17 @@ static const weir_ctl_command_t commands[] = {
      "weir_status of an edge has all of its breakers, with their numbers.\n\n"
      "  weirctl breaker list\n"
      "  weirctl breaker list --all --json | jq '.[] | select(.reason != null)'\n"},
-    {"breaker open", "KEY", 1, 1, "for fleet edge zone json", WEIR_CTL_NEEDS_DATABASE,
+    {"breaker open", "KEY", 1, 1, "for fleet edge zone json", WEIR_CTL_MAY_USE_DATABASE,
      weir_ctl_breaker_open, "let edges refuse the requests of a breaker for a while",
      "KEY is that of weir_breaker, or the upstream's name and port. Without --fleet only the\n"
      "edges of this machine obey, by its host name. Edges whose weir_breaker_zone has redis=\n"
      "obey within milliseconds, and probe the upstream when the time is over. The order is in\n"
      "the audit log.\n\n"
      "  weirctl breaker open payments --for 10m --fleet\n"},
-    {"breaker close", "KEY", 1, 1, "for fleet edge zone json", WEIR_CTL_NEEDS_DATABASE,
+    {"breaker close", "KEY", 1, 1, "for fleet edge zone json", WEIR_CTL_MAY_USE_DATABASE,
      weir_ctl_breaker_close, "keep a breaker of edges closed for a while, whatever fails",
      "  weirctl breaker close payments --for 2m --fleet\n"},
-    {"breaker auto", "KEY", 1, 1, "fleet edge zone json", WEIR_CTL_NEEDS_DATABASE,
+    {"breaker auto", "KEY", 1, 1, "fleet edge zone json", WEIR_CTL_MAY_USE_DATABASE,
      weir_ctl_breaker_auto, "end what open or close has ordered",
      "A breaker that was kept open is probed next.\n\n"
      "  weirctl breaker auto payments --fleet\n"},

@@ -74,9 +74,11 @@ static const struct {
     {RELAY | ALL, "%R~weir:refused", "+xrange"},
 
     /* one command reads all streams that the edge follows (ngx_module/redis/follow/) */
-    {EDGE, "%R~weir:invalidate %R~weir:revoked %R~weir:flags", "+xread"},
+    {EDGE, "%R~weir:invalidate %R~weir:revoked %R~weir:flags %R~weir:breaker", "+xread"},
 
-    /* the fleet's probes (ngx_module/breaker/fleet/) */
+    /* states of breakers, orders, and the fleet's probes (ngx_module/breaker/fleet/) */
+    {EDGE, "~weir:breaker", "+xadd +xread +xtrim +xsetid +xinfo|stream +eval"},
+    {CTL, "~weir:breaker", "+xadd +xrevrange"},
     {EDGE, "~weir:breaker:probe:*", "+eval +get +set +del +pttl +pexpire"},
 
     /* traces that are kept late (ngx_module/trace/, backend/export/) */

@@ -270,8 +270,8 @@ subtest 'help and completion know each command' => sub {
         return $out =~ s/\n\z//r;
     };
     is $complete->(''),
-        'events groups dead outbox relay breaker audit payments keys revoke redis top trace schema jwks'
-        . ' new-domain completion version help',
+        'events groups dead outbox relay breaker audit payments keys flag revoke redis top trace'
+        . ' schema jwks new-domain completion version help',
         'first words';
     is $complete->('e'), 'events', 'one of them';
     is $complete->('dead', ''), 'list show replay drop', 'second words';
