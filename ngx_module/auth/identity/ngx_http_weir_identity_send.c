@@ -17,6 +17,10 @@
 #include "http/ngx_http_weir.h"
 
 
+/* Bytes of a path: the other claims have at least as much room as it leaves. */
+#define NGX_HTTP_WEIR_IDENTITY_PATH_MAX  (WEIR_SIGN_CLAIMS_MAX / 4 * 3)
+
+
 typedef struct {
     ngx_http_weir_forward_t             forward;
     ngx_http_weir_identity_loc_conf_t  *conf;
@@ -26,6 +30,7 @@ typedef struct {
 } ngx_http_weir_identity_call_t;
 
 
+static ngx_uint_t ngx_http_weir_identity_send_is_long(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_identity_send(ngx_http_request_t *r);
 static void ngx_http_weir_identity_send_cloned(ngx_http_request_t *r,
     void *data);
@@ -45,6 +50,7 @@ static void ngx_http_weir_identity_send_replace(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_weir_identity_send_handler(ngx_http_request_t *r)
 {
+    weir_problem_t             problem;
     ngx_http_weir_loc_conf_t  *wlcf;
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
@@ -57,8 +63,50 @@ ngx_http_weir_identity_send_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    if (ngx_http_weir_identity_send_is_long(r)) {
+        ngx_memzero(&problem, sizeof(weir_problem_t));
+
+        problem.status = NGX_HTTP_REQUEST_URI_TOO_LARGE;
+        problem.title = "Path too long";
+        problem.detail = WEIR_STR("The path is longer than the upstream may be"
+                                  " asked for.");
+
+        return ngx_http_weir_send_problem(r, &problem);
+    }
+
     return ngx_http_weir_identity_send(r) == NGX_OK
            ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+/*
+ * A client may send any path, so one that has no room in a token is refused
+ * before one is made.  The query is not part of it.
+ */
+
+static ngx_uint_t
+ngx_http_weir_identity_send_is_long(ngx_http_request_t *r)
+{
+    u_char                             *p, *last;
+    ngx_http_weir_identity_loc_conf_t  *ilcf;
+
+    if (r->unparsed_uri.len <= NGX_HTTP_WEIR_IDENTITY_PATH_MAX || r->internal) {
+        return 0;
+    }
+
+    ilcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_identity_module);
+
+    if (!ilcf->on || ilcf->path
+        || ilcf->bind == NGX_HTTP_WEIR_IDENTITY_LOCATION)
+    {
+        return 0;
+    }
+
+    last = r->unparsed_uri.data + r->unparsed_uri.len;
+    p = ngx_strlchr(r->unparsed_uri.data, last, '?');
+
+    return (p ? p : last) - r->unparsed_uri.data
+           > NGX_HTTP_WEIR_IDENTITY_PATH_MAX;
 }
 
 
