@@ -1,5 +1,5 @@
-# weir_identity and paths that are too long for a token: a client gets a 414, and writes nothing into
-# the error log.
+# weir_identity and paths that are too long for a token: a client gets a 414, and writes nothing
+# into the error log.
 use strict;
 use warnings;
 
