@@ -55,6 +55,7 @@ $temp
     weir_redis main unix:$ENV{TEST_NGINX_REDIS_SOCK};
     weir_jwt_issuer login { issuer i; audience a; jwks $dir/login.jwks; }
     weir_jwt_revocation redis=main;
+    weir_flags redis=main;
     server {
         listen 127.0.0.1:$port;
         location /cached/ { weir_cache answers; proxy_pass http://127.0.0.1:$port/fresh/; }
@@ -145,7 +146,8 @@ my $hash = `/usr/bin/python3 -c 'import hashlib
 d = hashlib.blake2b(b"$dir/login.jwks", digest_size=8, person=b"weir jwks").digest()
 print("%016x" % int.from_bytes(d, "little"), end="")'`;
 my @zones = (qw(answers upstreams weir_exporter:protobuf weir_metrics:LAYOUT weir_jwt:LAYOUT),
-    "weir_jwt_issuer:login:$hash", 'weir_jwt_revocation:LAYOUT:main');
+    "weir_jwt_issuer:login:$hash", 'weir_jwt_revocation:LAYOUT:main',
+    'weir_flags:LAYOUT:main');
 my $layout;
 is $zones, scalar @zones, 'every kind of zone is tried';
 for my $zone (@zones) {
