@@ -26,6 +26,8 @@ static ngx_int_t ngx_http_weir_flag_ofrep_key(ngx_http_request_t *r,
 static void ngx_http_weir_flag_ofrep_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r);
 static json_t *ngx_http_weir_flag_ofrep_read(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_flag_ofrep_context(json_t *body,
+    weir_flag_context_t *context);
 static bool ngx_http_weir_flag_ofrep_lookup(void *data, weir_str_t name,
     weir_flag_value_t *value);
 static json_t *ngx_http_weir_flag_ofrep_one(const weir_flag_t *flag,
@@ -124,7 +126,9 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
 
-    (void) ngx_http_weir_flag_ofrep_key(r, &key);
+    if (ngx_http_weir_flag_ofrep_key(r, &key) != NGX_OK) {
+        return NGX_HTTP_NOT_FOUND;
+    }
 
     body = ngx_http_weir_flag_ofrep_read(r);
 
@@ -133,26 +137,11 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
                                  "PARSE_ERROR", "the body is no JSON object");
     }
 
-    context.data = json_object_get(body, "context");
-
-    if (context.data && !json_is_object((json_t *) context.data)) {
+    if (ngx_http_weir_flag_ofrep_context(body, &context) != NGX_OK) {
         json_decref(body);
         return ngx_http_weir_flag_ofrep_fail(r, NGX_HTTP_BAD_REQUEST, &key,
                                "INVALID_CONTEXT", "the context is no object");
     }
-
-    context.key.data = NULL;
-    context.key.len = 0;
-
-    answer = json_object_get(context.data, "targetingKey");
-
-    if (json_is_string(answer)) {
-        context.key.data = json_string_value(answer);
-        context.key.len = json_string_length(answer);
-    }
-
-    context.time = ngx_time();
-    context.lookup = ngx_http_weir_flag_ofrep_lookup;
 
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
 
@@ -217,6 +206,31 @@ ngx_http_weir_flag_ofrep_read(ngx_http_request_t *r)
     }
 
     return json;
+}
+
+
+/* The context of the body, whose texts it shares; NGX_ERROR: it is no object. */
+
+static ngx_int_t
+ngx_http_weir_flag_ofrep_context(json_t *body, weir_flag_context_t *context)
+{
+    json_t  *json, *key;
+
+    json = json_object_get(body, "context");
+
+    if (json && !json_is_object(json)) {
+        return NGX_ERROR;
+    }
+
+    key = json_object_get(json, "targetingKey");
+
+    context->key.data = json_string_value(key);
+    context->key.len = json_string_length(key);
+    context->time = ngx_time();
+    context->lookup = ngx_http_weir_flag_ofrep_lookup;
+    context->data = json;
+
+    return NGX_OK;
 }
 
 

@@ -36,12 +36,6 @@ static ngx_uint_t ngx_http_weir_follow_claim(ngx_http_weir_follower_t *f,
     uint64_t now);
 static void ngx_http_weir_follow_leave(ngx_http_weir_follower_t *f);
 
-#define ngx_http_weir_follow_each_stream(f, q, s)                             \
-    for (q = ngx_queue_head(&(f)->streams);                                   \
-         q != ngx_queue_sentinel(&(f)->streams)                               \
-         && (s = ngx_queue_data(q, ngx_http_weir_follow_stream_t, queue));    \
-         q = ngx_queue_next(q))
-
 
 /* Of this worker: one for each Redis; lives as long as the process. */
 static ngx_array_t  *ngx_http_weir_followers;
@@ -182,7 +176,6 @@ ngx_http_weir_follow_step(ngx_http_weir_follower_t *f)
 {
     uint64_t                        now;
     ngx_uint_t                      lost;
-    ngx_queue_t                    *q;
     ngx_http_weir_follow_stream_t  *s;
 
     if (f->redis == NULL && ngx_http_weir_follow_connect(f) != NGX_OK) {
@@ -192,8 +185,10 @@ ngx_http_weir_follow_step(ngx_http_weir_follower_t *f)
     now = ngx_http_weir_ms();
     lost = 0;
 
-    ngx_http_weir_follow_each_stream(f, q, s) {
-
+    for (s = ngx_http_weir_follow_next(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next(f, s))
+    {
         if (!s->following) {
             continue;
         }
@@ -260,7 +255,6 @@ static ngx_uint_t
 ngx_http_weir_follow_claim(ngx_http_weir_follower_t *f, uint64_t now)
 {
     ngx_uint_t                      mine, others, greater;
-    ngx_queue_t                    *q;
     ngx_atomic_uint_t               pid;
     ngx_http_weir_follow_stream_t  *s;
 
@@ -268,8 +262,10 @@ ngx_http_weir_follow_claim(ngx_http_weir_follower_t *f, uint64_t now)
     others = 0;
     greater = 0;
 
-    ngx_http_weir_follow_each_stream(f, q, s) {
-
+    for (s = ngx_http_weir_follow_next(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next(f, s))
+    {
         if (s->following) {
             mine++;
 
@@ -291,8 +287,10 @@ ngx_http_weir_follow_claim(ngx_http_weir_follower_t *f, uint64_t now)
         return 0;
     }
 
-    ngx_http_weir_follow_each_stream(f, q, s) {
-
+    for (s = ngx_http_weir_follow_next(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next(f, s))
+    {
         if (s->following || s->free == 0
             || (mine == 0 && others != 0 && s->role->heartbeat != 0
                 && s->free <= NGX_HTTP_WEIR_FOLLOW_HESITATE))
@@ -325,13 +323,14 @@ static void
 ngx_http_weir_follow_leave(ngx_http_weir_follower_t *f)
 {
     ngx_uint_t                      left;
-    ngx_queue_t                    *q;
     ngx_http_weir_follow_stream_t  *s;
 
     left = 0;
 
-    ngx_http_weir_follow_each_stream(f, q, s) {
-
+    for (s = ngx_http_weir_follow_next(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next(f, s))
+    {
         if (s->following) {
             s->following = 0;
             s->asked = 0;

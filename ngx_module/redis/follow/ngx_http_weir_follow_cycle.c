@@ -45,19 +45,11 @@ static ngx_uint_t ngx_http_weir_follow_cycle_evaluate(
     ngx_http_weir_follower_t *f, ngx_http_weir_follow_stream_t *s,
     ngx_uint_t refused);
 
-#define ngx_http_weir_follow_asked(f, q, s)                                   \
-    for (q = ngx_queue_head(&(f)->streams);                                   \
-         q != ngx_queue_sentinel(&(f)->streams)                               \
-         && (s = ngx_queue_data(q, ngx_http_weir_follow_stream_t, queue));    \
-         q = ngx_queue_next(q))                                               \
-        if (s->asked)
-
 
 void
 ngx_http_weir_follow_cycle(ngx_http_weir_follower_t *f, ngx_uint_t ticked)
 {
     ngx_str_t                       argv[3];
-    ngx_queue_t                    *q;
     ngx_http_weir_follow_stream_t  *s;
 
     ngx_http_weir_assert(f->pool == NULL && f->waiting == 0);
@@ -74,7 +66,10 @@ ngx_http_weir_follow_cycle(ngx_http_weir_follower_t *f, ngx_uint_t ticked)
     ngx_http_weir_follow_cycle_begin(f, ticked);
     ngx_http_weir_follow_cycle_share(f);
 
-    ngx_http_weir_follow_asked(f, q, s) {
+    for (s = ngx_http_weir_follow_next_asked(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next_asked(f, s))
+    {
         if (s->reading && !s->shared) {
             ngx_http_weir_follow_cycle_read_apart(s);
         }
@@ -87,8 +82,10 @@ ngx_http_weir_follow_cycle(ngx_http_weir_follower_t *f, ngx_uint_t ticked)
     ngx_str_set(&argv[0], "XINFO");
     ngx_str_set(&argv[1], "STREAM");
 
-    ngx_http_weir_follow_asked(f, q, s) {
-
+    for (s = ngx_http_weir_follow_next_asked(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next_asked(f, s))
+    {
         if (s->owner->ask) {
             s->owner->ask(s);
         }
@@ -111,15 +108,12 @@ static void
 ngx_http_weir_follow_cycle_begin(ngx_http_weir_follower_t *f,
     ngx_uint_t ticked)
 {
-    ngx_queue_t                    *q;
     ngx_http_weir_follow_stream_t  *s;
 
-    for (q = ngx_queue_head(&f->streams);
-         q != ngx_queue_sentinel(&f->streams);
-         q = ngx_queue_next(q))
+    for (s = ngx_http_weir_follow_next(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next(f, s))
     {
-        s = ngx_queue_data(q, ngx_http_weir_follow_stream_t, queue);
-
         if (ticked || f->sent - s->rests >= NGX_HTTP_WEIR_FOLLOW_TICK) {
             s->resting = 0;
         }
@@ -157,18 +151,15 @@ ngx_http_weir_follow_cycle_begin(ngx_http_weir_follower_t *f,
 static void
 ngx_http_weir_follow_cycle_share(ngx_http_weir_follower_t *f)
 {
-    ngx_queue_t                    *q, *p;
     ngx_http_weir_follow_stream_t  *s, *other;
 
     f->nshared = 0;
     f->wait = f->block;
 
-    for (q = ngx_queue_head(&f->streams);
-         q != ngx_queue_sentinel(&f->streams);
-         q = ngx_queue_next(q))
+    for (s = ngx_http_weir_follow_next(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next(f, s))
     {
-        s = ngx_queue_data(q, ngx_http_weir_follow_stream_t, queue);
-
         if (s->following && s->resting) {
             f->wait = ngx_min(f->wait, NGX_HTTP_WEIR_FOLLOW_TICK);
         }
@@ -180,12 +171,10 @@ ngx_http_weir_follow_cycle_share(ngx_http_weir_follower_t *f)
         s->shared = s->reading && !s->apart;
         s->listed = s->shared;
 
-        for (p = ngx_queue_head(&f->streams);
-             p != q && s->listed;
-             p = ngx_queue_next(p))
+        for (other = ngx_http_weir_follow_next(f, NULL);
+             other != s && s->listed;
+             other = ngx_http_weir_follow_next(f, other))
         {
-            other = ngx_queue_data(p, ngx_http_weir_follow_stream_t, queue);
-
             if (other->asked && other->listed
                 && other->name.len == s->name.len
                 && ngx_memcmp(other->name.data, s->name.data, s->name.len) == 0)
@@ -202,7 +191,10 @@ ngx_http_weir_follow_cycle_share(ngx_http_weir_follower_t *f)
         }
     }
 
-    ngx_http_weir_follow_asked(f, q, s) {
+    for (s = ngx_http_weir_follow_next_asked(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next_asked(f, s))
+    {
         s->blocking = f->wait != 0;
     }
 }
@@ -216,7 +208,6 @@ ngx_http_weir_follow_cycle_read(ngx_http_weir_follower_t *f)
     u_char                         *block;
     ngx_str_t                      *argv;
     ngx_uint_t                      i, n;
-    ngx_queue_t                    *q;
     ngx_http_weir_follow_stream_t  *s;
 
     argv = ngx_palloc(f->pool, (6 + 2 * f->nshared) * sizeof(ngx_str_t));
@@ -243,7 +234,10 @@ ngx_http_weir_follow_cycle_read(ngx_http_weir_follower_t *f)
     n++;
     i = 0;
 
-    ngx_http_weir_follow_asked(f, q, s) {
+    for (s = ngx_http_weir_follow_next_asked(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next_asked(f, s))
+    {
         if (s->listed) {
             argv[n + i] = s->name;
             ngx_http_weir_follow_cycle_position(s, &argv[n + f->nshared + i]);
@@ -341,7 +335,6 @@ ngx_http_weir_follow_cycle_handler(ngx_http_weir_redis_command_t *cmd,
     ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
 {
     ngx_uint_t                      i;
-    ngx_queue_t                    *q;
     ngx_http_weir_follower_t       *f;
     ngx_http_weir_follow_stream_t  *s;
 
@@ -361,8 +354,10 @@ ngx_http_weir_follow_cycle_handler(ngx_http_weir_redis_command_t *cmd,
         f->reply = reply;
     }
 
-    ngx_http_weir_follow_asked(f, q, s) {
-
+    for (s = ngx_http_weir_follow_next_asked(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next_asked(f, s))
+    {
         if (cmd < s->commands
             || cmd >= s->commands + NGX_HTTP_WEIR_FOLLOW_OWN + 2)
         {
@@ -398,7 +393,6 @@ static ngx_uint_t
 ngx_http_weir_follow_cycle_end(ngx_http_weir_follower_t *f)
 {
     ngx_uint_t                      next, refused;
-    ngx_queue_t                    *q;
     ngx_http_weir_follow_stream_t  *s;
 
     next = 0;
@@ -408,7 +402,10 @@ ngx_http_weir_follow_cycle_end(ngx_http_weir_follower_t *f)
         refused = (ngx_http_weir_follow_read_shared(f) != NGX_OK);
     }
 
-    ngx_http_weir_follow_asked(f, q, s) {
+    for (s = ngx_http_weir_follow_next_asked(f, NULL);
+         s;
+         s = ngx_http_weir_follow_next_asked(f, s))
+    {
         next |= ngx_http_weir_follow_cycle_evaluate(f, s, refused);
         s->asked = 0;
     }

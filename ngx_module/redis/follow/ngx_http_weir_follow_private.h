@@ -52,6 +52,33 @@ struct ngx_http_weir_follower_s {
 };
 
 
+/* The stream behind s, the first one if s is NULL; NULL: none. */
+static ngx_inline ngx_http_weir_follow_stream_t *
+ngx_http_weir_follow_next(ngx_http_weir_follower_t *f,
+    ngx_http_weir_follow_stream_t *s)
+{
+    ngx_queue_t  *q;
+
+    q = ngx_queue_next(s ? &s->queue : &f->streams);
+
+    return q == ngx_queue_sentinel(&f->streams)
+           ? NULL : ngx_queue_data(q, ngx_http_weir_follow_stream_t, queue);
+}
+
+
+/* The same, of the streams that are in the cycle. */
+static ngx_inline ngx_http_weir_follow_stream_t *
+ngx_http_weir_follow_next_asked(ngx_http_weir_follower_t *f,
+    ngx_http_weir_follow_stream_t *s)
+{
+    do {
+        s = ngx_http_weir_follow_next(f, s);
+    } while (s && !s->asked);
+
+    return s;
+}
+
+
 /*
  * follow_cycle: sends the commands of a cycle, when none waits for a reply;
  * ticked: streams that rest take part again.
