@@ -97,7 +97,10 @@ until_true('Redis is missed', sub {
 });
 my $era = era('right');
 stop('left', 'TERM');
+my $new = qr/the zone is new and Redis cannot be reached/;
+my $missed = () = logged('left', $new);
 start_edge('left', @server);
+until_true('the edge misses Redis', sub { (() = logged('left', $new)) > $missed });
 lead_to('A');
 in_step($_, 'none') for @edges;
 for my $edge ('right', 'left') {
