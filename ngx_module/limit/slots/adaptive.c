@@ -69,8 +69,8 @@ static double allowed(double at_work)
  */
 static bool is_slower(const weir_adaptive_t *a, double low, double rate)
 {
-    return low - a->base > (a->was_low - a->base) / 2 && rate < 0.85 * a->was_rate
-           && rate > 0.85 * a->was_rate * a->limit / a->was_limit;
+    return low - a->base > (a->was_low - a->base) / 2 && rate < 0.85 * a->was_rate &&
+           rate > 0.85 * a->was_rate * a->limit / a->was_limit;
 }
 
 /* The window is over: what follows from it for the limit. */

@@ -56,7 +56,7 @@ weir_limit zone=slots;
 weir_limit zone=slots concurrent=0;
 --- must_die
 --- error_log
-invalid parameter "concurrent=0" in "weir_limit"; concurrent must be auto or a number from 1 to 100000
+invalid parameter "concurrent=0" in "weir_limit"; concurrent must be auto or a number
 
 
 
