@@ -49,6 +49,7 @@ http {
 $temp
     access_log off;
     weir_breaker_zone upstreams 1m;
+    weir_limit_zone slots 1m;
     weir_cache_zone answers 1m;
     weir_metrics_zone 1m;
     weir_exporter otlp http://127.0.0.1:9;
@@ -62,6 +63,7 @@ $temp
         location /fresh/ { expires 1h; return 200 \$request_id; }
         location /broken {
             weir_breaker zone=upstreams failures=1 open=1h;
+            weir_limit zone=slots concurrent=5;
             proxy_pass http://127.0.0.1:$port/fails;
         }
         location /fails { return 500; }
@@ -145,7 +147,7 @@ my $zones = () = join('', map { slurp($_) } @sources)
 my $hash = `/usr/bin/python3 -c 'import hashlib
 d = hashlib.blake2b(b"$dir/login.jwks", digest_size=8, person=b"weir jwks").digest()
 print("%016x" % int.from_bytes(d, "little"), end="")'`;
-my @zones = (qw(answers upstreams weir_exporter:protobuf weir_metrics:LAYOUT weir_jwt:LAYOUT),
+my @zones = (qw(answers upstreams slots weir_exporter:protobuf weir_metrics:LAYOUT weir_jwt:LAYOUT),
     "weir_jwt_issuer:login:$hash", 'weir_jwt_revocation:LAYOUT:main',
     'weir_flags:LAYOUT:main');
 my $layout;
