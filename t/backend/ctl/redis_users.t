@@ -27,6 +27,7 @@ my %relay = (
     'weir:events:7' => [qw(exists xadd xtrim xinfo|stream eval evalsha)],
     'weir:fence:{weir:events:7}' => [qw(get set eval evalsha)],
     'weir:audit:heads' => [qw(xadd xrevrange eval evalsha)],
+    'weir:refused' => ['xrange'],
 );
 my %worker = (
     'weir:events:7' =>
@@ -45,6 +46,9 @@ my %may = (
             'weir:invalidate' => [qw(xadd xread xtrim xinfo|stream)],
             'weir:era' => [qw(get set)],
             'weir:revoked' => [qw(xread xtrim xsetid xinfo|stream eval)],
+            'weir:flags' => [qw(xread xtrim xsetid xinfo|stream eval)],
+            'weir:refused' => ['xadd'],
+            'weir:breaker' => [qw(xadd xread xtrim xsetid xinfo|stream eval)],
             'weir:breaker:probe:b:{d}' => [qw(eval get set del pttl pexpire)],
             'weir:traces:kept' => ['xadd'],
         }
@@ -63,6 +67,8 @@ my %may = (
         ['select'],
         {
             'weir:revoked' => ['xadd'],
+            'weir:flags' => [qw(xrange xadd xdel eval)],
+            'weir:breaker' => [qw(xadd xrevrange)],
             'weir:events:7' => [qw(del xinfo|stream)],
             'weir:fence:{weir:events:7}' => ['get'],
             'weir:audit:heads' => ['xrange'],

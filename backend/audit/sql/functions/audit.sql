@@ -167,3 +167,17 @@ SELECT grant_execute('audit_prepare', 'relay');
 -- weirctl compares all of it.
 SELECT grant_tables(r, 'SELECT', 'audit_records', 'audit_seals', 'audit_heads', 'audit_chains')
 FROM unnest(ARRAY['ctl', 'operator']) r;
+
+-- What operators do with weirctl elsewhere than in the database: keys, flags and breakers. Records of other operations
+-- are those of the functions that do them.
+CREATE OR REPLACE FUNCTION audit_put_operator(p_caller text, p_operation text, p_object text, p_detail jsonb)
+RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_operation !~ '^(key|flag|breaker)\.[a-z]+$' THEN
+        RAISE EXCEPTION 'the operation % has a function of its own', quote_literal(p_operation);
+    END IF;
+    RETURN audit_put(p_caller, NULL, p_operation, p_object, 'done', p_detail);
+END
+$$;
+SELECT grant_execute('audit_put_operator', 'operator');

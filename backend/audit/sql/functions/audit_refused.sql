@@ -18,6 +18,7 @@ BEGIN
     RETURN written;
 END
 $$;
+SELECT grant_execute('audit_put_refused', 'api');
 
 -- The same for entries of the stream weir:refused up to that position.
 CREATE OR REPLACE FUNCTION audit_take_refused(p_rows jsonb, p_position text) RETURNS bigint
@@ -27,9 +28,11 @@ BEGIN
     RETURN audit_put_refused(p_rows);
 END
 $$;
+SELECT grant_execute('audit_take_refused', 'relay');
 
 -- The position of the last entry that was taken.
 CREATE OR REPLACE FUNCTION audit_refused_position() RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT position FROM audit_refused_from
 $$;
+SELECT grant_execute('audit_refused_position', 'relay');
