@@ -391,11 +391,13 @@ static bool is_bounded(const weir_db_t *db, unsigned ms)
 
 static void on_bound(PGresult *result, const char *error, const char *sqlstate, void *arg)
 {
+    weir_db_t *db = arg;
+
     (void)sqlstate;
     /* If it is not known, a new session has its own one. */
-    if (result == NULL && weir_db_is_up(arg)) {
+    if (result == NULL && db->state == UP) {
         weir_log(WEIR_LOG_ERROR, NULL, "statement_timeout cannot be set", "{s:s}", "error", error);
-        weir_db_reset(arg);
+        weir_db_reset(db);
     }
 }
 

@@ -26,7 +26,7 @@ const char *weir_db_advice(const char *sqlstate)
         return "the database's schema is not this version's; run: weir-backend -c FILE migrate";
     if (strcmp(sqlstate, "42501") == 0)
         return "the session's user lacks a right: a member of another role has it, or the file of "
-               "a "
-               "domain's function lacks its grant_execute(); see docs/guides/database-roles.md";
+               "a domain's function lacks its grant_execute(); see"
+               " docs/guides/access/database-roles.md";
     return NULL;
 }

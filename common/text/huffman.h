@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* The most bytes for a text of n characters. */
-#define WEIR_HUFFMAN_MAX(n) (((n) * 6 + 7) / 8)
+#define WEIR_HUFFMAN_MAX(n) ((6 * (n) + 7) / 8)
 
 /*
  * Writes the code of the text, padded as at the end of a string, and returns the number of bytes:

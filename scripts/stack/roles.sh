@@ -1,6 +1,6 @@
 # roles.sh: PostgreSQL's users of a stack. Each part of the backend logs in as a user of its own, a
-# member of the part's role (docs/guides/database-roles.md), with a password from a file that the
-# services' user alone can read. The passwords of the superuser and of the user weir, who may do
+# member of the part's role (docs/guides/access/database-roles.md), with a password from a file that
+# the services' user alone can read. The passwords of the superuser and of the user weir, who may do
 # what the owner of the schema may, are in $admin_passwords, for who runs this. Sourced by
 # services.sh.
 #

@@ -261,11 +261,11 @@ same({ map { s/[:{].*//r => 1 } $keys =~ /^### `weir:([^`]+)`/mg }, \%key,
     'docs/reference/redis-keys.md has each key');
 
 # The guide has the edge's rights as weirctl prints them, and all users.
-my $users = slurp('docs/guides/redis-users.md');
+my $users = slurp('docs/guides/access/redis-users.md');
 my ($rule) = $users =~ /^ +(ACL SETUSER weir-edge .*?)\n\n/ms or die 'no rights of an edge';
 my $printed = `cd $root && build/weirctl redis users --commands`;
 is $rule =~ s/ >password//r =~ s/\s*\\\n\s*/ /gr, ($printed =~ /^(ACL SETUSER weir-edge .*)$/m)[0],
-    'docs/guides/redis-users.md has the rights of an edge';
+    'docs/guides/access/redis-users.md has the rights of an edge';
 my ($table) = $users =~ /\A(.*?)^## /ms;
 same({ map { $_ => 1 } $table =~ /^\| `([\w-]+)` \|/mg },
     { map { $_ => 1 } $printed =~ /^ACL SETUSER (\S+)/mg }, '... and the users');

@@ -1,7 +1,7 @@
 #include "ctl/commands/commands.h"
 
 #include "ctl/commands/keys.h"
-#include "ctl/commands/flag.h"
+#include "ctl/edge/edge.h"
 #include "ctl/help.h"
 #include "ctl/new-domain/new_domain.h"
 #include "ctl/redis/users.h"

@@ -67,13 +67,6 @@ bool weir_http_deadline_begin(weir_http_request_t *r)
     return true;
 }
 
-void weir_http_deadline_end(weir_http_request_t *r)
-{
-    if (r->overdue != NULL)
-        event_free(r->overdue);
-    r->overdue = NULL;
-}
-
 uint64_t weir_http_deadline(const weir_http_request_t *r)
 {
     return r->deadline_us;

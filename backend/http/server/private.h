@@ -229,8 +229,6 @@ void weir_http_span_end(const weir_http_request_t *request);
 
 /* Reads the field Weir-Deadline. False: the request was answered, as wrong or as too late. */
 bool weir_http_deadline_begin(weir_http_request_t *request);
-/* The request has its answer, or no client any more. */
-void weir_http_deadline_end(weir_http_request_t *request);
 
 /* --- dispatch.c ------------------------------------------------------------------------------ */
 

@@ -46,9 +46,17 @@ void weir_http_check_stopped(weir_http_t *http)
         event_active(http->stopped, EV_TIMEOUT, 0);
 }
 
+/* The request has its answer, or no client any more. */
+static void end_deadline(weir_http_request_t *r)
+{
+    if (r->overdue != NULL)
+        event_free(r->overdue);
+    r->overdue = NULL;
+}
+
 static void free_request(weir_http_request_t *r)
 {
-    weir_http_deadline_end(r);
+    end_deadline(r);
     weir_identity_drop(r->identity);
     free(r->tracestate);
     free(r);
@@ -61,7 +69,7 @@ void weir_http_request_finish(weir_http_request_t *r)
     assert(http->n_in_flight > 0);
     TAILQ_REMOVE(&http->in_flight, r, link);
     http->n_in_flight--;
-    weir_http_deadline_end(r);
+    end_deadline(r);
     weir_http_measure_end(r);
     r->connection = NULL;
     free(r->fields);
@@ -246,7 +254,7 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
     parts[0] = (struct iovec){r->fields, r->fields_len + line_len};
 
     r->status = status;
-    weir_http_deadline_end(r);
+    end_deadline(r);
     log_request(r);
     weir_http_measure_answer(r);
     weir_http_span_end(r);

@@ -1,6 +1,6 @@
-# The roles of the processes in PostgreSQL: each has the rights that docs/guides/database-roles.md
-# names, and no other. All other tests of the backend run with these roles, so a right that is
-# missing makes them fail.
+# The roles of the processes in PostgreSQL: each has the rights that
+# docs/guides/access/database-roles.md names, and no other. All other tests of the backend run with
+# these roles, so a right that is missing makes them fail.
 use strict;
 use warnings;
 
@@ -11,7 +11,7 @@ use Test::More;
 use Weir::Base qw(slurp);
 use Weir::Stack qw(wait_for);
 
-my $GUIDE = "$FindBin::Bin/../../../docs/guides/database-roles.md";
+my $GUIDE = "$FindBin::Bin/../../../docs/guides/access/database-roles.md";
 my $MIGRATE = 'CREATE ROLE weir_migrate NOLOGIN;'
     . ' CREATE ROLE user_migrate LOGIN IN ROLE weir_migrate;';
 my @ROLES = map { "weir_$_" } @Weir::Stack::Postgres::ROLES;

@@ -33,8 +33,9 @@ sub order {
 sub answer { return $s->read_raw($s->send_raw(order(@_))) }
 sub orders { return $s->psql('SELECT count(*) FROM orders') }
 sub working {
-    return $s->psql_as('postgres', 'weir', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
-            . " AND query LIKE '%orders%' AND application_name LIKE 'weir-%'");
+    return $s->psql_as('postgres', 'weir', 'SELECT count(*) FROM pg_stat_activity'
+            . " WHERE state = 'active' AND query LIKE '%orders%'"
+            . " AND application_name LIKE 'weir-%'");
 }
 sub wait_working { wait_for('an order to be worked on' => sub { working() > 0 }) }
 

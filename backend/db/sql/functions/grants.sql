@@ -1,4 +1,4 @@
--- Rights of the processes' roles in PostgreSQL: docs/guides/database-roles.md. The name of this file
+-- Rights of the processes' roles in PostgreSQL: docs/guides/access/database-roles.md. The name of this file
 -- sorts before the others' names, because they call these functions.
 --
 -- The roles are there for the whole server, so an administrator makes them, not a migration. As long

@@ -113,8 +113,8 @@ sub start_postgres {
     }
 }
 
-# The roles of docs/guides/database-roles.md, and for each a user who logs in: user_api and so on.
-# The owner, as whom tests ask, may look at the others' sessions and end them.
+# The roles of docs/guides/access/database-roles.md, and for each a user who logs in: user_api and
+# so on. The owner, as whom tests ask, may look at the others' sessions and end them.
 our @ROLES = qw(api relay worker ctl operator);
 
 sub make_roles {

@@ -62,7 +62,8 @@ sub start_postgres {
     return if $self->{is_certified}++;
     spew("$data/pg_hba.conf", "local all all trust\n"
         . "hostssl weir all 127.0.0.1/32 cert map=certificates\n");
-    spew("$data/pg_ident.conf", join '', "certificates api weir\n", "certificates ctl user_operator\n",
+    spew("$data/pg_ident.conf", join '', "certificates api weir\n",
+        "certificates ctl user_operator\n",
         map { "certificates $_ user_$_\n" } qw(api relay worker));
     Weir::Stack::Postgres::hand_over(map { "$data/$_.conf" } qw(pg_hba pg_ident));
     $self->psql_as('postgres', 'postgres', 'SELECT pg_reload_conf()');

@@ -1,4 +1,5 @@
-// needs: backend/events/dependency.c backend/log/log.c common/problem.c common/breaker/breaker.c common/breaker/tally.c
+// needs: backend/events/dependency.c backend/log/log.c common/problem.c
+// needs: common/breaker/breaker.c common/breaker/tally.c
 #include "events/dependency.h"
 #include "log/log.h"
 

@@ -3,7 +3,7 @@
  * has one entry of each flag: the last one; a flag that was deleted has an entry that says so, for
  * edges that know it. What is changed is in the audit log, if the configuration has a database.
  */
-#include "ctl/commands/flag.h"
+#include "ctl/edge/edge.h"
 
 #include "common/flags/flag.h"
 #include "ctl/redis/redis.h"
@@ -29,8 +29,7 @@ static const char change_script[] =
     "for _,o in ipairs(old) do redis.call('XDEL',KEYS[1],o) end "
     "return id";
 
-/* --- Redis -------------------------------------------------------------------------------------
- */
+/* --- Redis ------------------------------------------------------------------- */
 
 static weir_ctl_redis_t *connect_redis(const weir_ctl_t *ctl)
 {

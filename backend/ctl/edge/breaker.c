@@ -2,7 +2,7 @@
  * "weirctl breaker": orders in the stream weir:breaker, which the edges obey, and what edges have
  * told there. ngx_module/breaker/fleet/breaker_message.h has the entries.
  */
-#include "ctl/commands/commands.h"
+#include "ctl/edge/edge.h"
 
 #include "ctl/redis/redis.h"
 

@@ -1,5 +1,5 @@
 /* "weirctl revoke": entries of the stream weir:revoked, which the edges read. */
-#include "ctl/commands/commands.h"
+#include "ctl/edge/edge.h"
 
 #include "ctl/redis/redis.h"
 
