@@ -336,8 +336,8 @@ static void idle_keys_make_room_and_busy_ones_stay(void **state)
     (void)state;
     assert_int_equal(enter(NULL, &busy), WEIR_SLOTS_ADMITTED);
     for (uint64_t i = 0; i < 100000; i++) {
-        (void)snprintf(name, sizeof(name), "k%lu", (unsigned long)i);
-        request.key = weir_str(name);
+        snprintf(name, sizeof(name), "k%lu", (unsigned long)i);
+        request.key = (weir_str_t){name, strlen(name)};
         request.hash = i * 0x9e3779b97f4a7c15;
         wakes = (weir_slots_wakes_t){0};
         assert_int_equal(weir_slots_enter(slots, &request, now, &h, &wakes), WEIR_SLOTS_ADMITTED);
