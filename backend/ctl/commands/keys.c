@@ -100,8 +100,8 @@ static void record(keys_t *keys, const char *name, const char *id, const char *c
     {
         const char *values[] = {weir_ctl_caller(keys->ctl), operation, object, detail};
 
-        result = PQexecParams(keys->ctl->db, "SELECT audit_put_operator($1, $2, $3, $4::jsonb)", 4,
-                              NULL, values, NULL, NULL, 0);
+        result = PQexecParams(keys->ctl->db, "SELECT audit_put_ctl($1, $2, $3, $4::jsonb)", 4, NULL,
+                              values, NULL, NULL, 0);
     }
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         weir_ctl_fail(WEIR_CTL_AWAY, "\"%s %s\" is not in the audit log: %s", operation, object,

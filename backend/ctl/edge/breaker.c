@@ -78,7 +78,7 @@ static char *add(weir_ctl_redis_t *redis, int n, const char **words, char *error
 static weir_ctl_exit_t order(weir_ctl_t *ctl, const char *what)
 {
     static const char sql[] =
-        "SELECT audit_put_operator($1, 'breaker.' || $2, left('breaker:' || $3, 500),"
+        "SELECT audit_put_ctl($1, 'breaker.' || $2, left('breaker:' || $3, 500),"
         " jsonb_strip_nulls(jsonb_build_object('zone', $4::text, 'edge', coalesce($5, 'all'),"
         " 'for_ms', $6::text)))";
     const char *key = ctl->args.words[0], *edge = which_edge(ctl), *by = weir_ctl_caller(ctl);

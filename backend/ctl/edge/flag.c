@@ -190,7 +190,7 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *operation, const char
         const char *values[] = {weir_ctl_caller(ctl), operation, object, text};
 
         weir_ctl_run(ctl, "BEGIN", 0, NULL);
-        weir_ctl_run(ctl, "SELECT audit_put_operator($1, $2, $3, $4::jsonb)", 4, values);
+        weir_ctl_run(ctl, "SELECT audit_put_ctl($1, $2, $3, $4::jsonb)", 4, values);
     } else {
         fputs("weirctl: the configuration has no database: no record in the audit log\n", stderr);
     }

@@ -98,6 +98,23 @@ SQL
         'the API has fifteen';
 };
 
+# By the text of the statements: a process whose test runs as the owner would not show it.
+subtest 'a role may call each function that a program calls' => sub {
+    my $s = Weir::Stack->new(redis => 0);
+    my %granted = map { %{ $_->{calls} } } values %$guide;
+    my @sources = split ' ', `find "$FindBin::Bin/../../../backend" -name '*.c' -not -path '*/migrate/*'`;
+    my $programs = join "\n", map { slurp($_) } @sources;
+    my %called = map { $_ => 1 } $programs =~ /\b(?:SELECT|FROM)[ ]+(?:\w+\()*?(\w+)\((?:\$\d|\))/g;
+    my @functions = split /\n/, $s->psql("SELECT DISTINCT p.proname FROM pg_proc p"
+            . " WHERE p.pronamespace = 'public'::regnamespace");
+    my @of_programs = grep { $called{$_} } @functions;
+    cmp_ok @of_programs, '>', 30, 'functions are found';
+    is join(' ', grep { !$granted{$_} } sort @of_programs), '', 'all are granted';
+    is $s->psql_as('user_operator', 'weir',
+        q(SELECT audit_put_ctl('{"subject":"os:a"}', 'key.make', 'key:x', '{}'))), '1',
+        'an operator records what weirctl does';
+};
+
 subtest 'what they do not need is refused' => sub {
     my $s = Weir::Stack->new(redis => 0);
     my %tried = (
@@ -125,6 +142,14 @@ subtest 'what they do not need is refused' => sub {
         user_operator => [
             'DELETE FROM dead_letters', 'UPDATE partitions SET halted = NULL',
             'DELETE FROM audit_records', 'SELECT signup(NULL, NULL, NULL, NULL, NULL)',
+            'SELECT audit_put(NULL, NULL, $$user.delete$$, $$user:1$$, $$accepted$$)',
+            map({"SELECT audit_put_ctl($_)"}
+                '$${"subject":"os:a"}$$, $$user.delete$$, $$user:1$$, NULL',
+                '$${"subject":"os:a"}$$, $$key.make$$, $$user:1$$, NULL',
+                '$${"subject":"os:a"}$$, $$key.make x$$, $$key:x$$, NULL',
+                '$${"subject":"sub:a"}$$, $$key.make$$, $$key:x$$, NULL',
+                '$${}$$, $$key.make$$, $$key:x$$, NULL', 'NULL, $$key.make$$, $$key:x$$, NULL',
+                '$${"subject":"os:a"}$$, NULL, NULL, NULL'),
         ],
     );
     for my $user (sort keys %tried) {

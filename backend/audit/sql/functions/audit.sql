@@ -52,6 +52,22 @@ BEGIN
 END
 $$;
 
+-- A record of what weirctl has changed outside of the database: a key, a flag, an order to breakers. Who may call
+-- it cannot record other operations with it, nor in the name of others than users of an operating system.
+CREATE OR REPLACE FUNCTION audit_put_ctl(p_caller text, p_operation text, p_object text, p_detail jsonb) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    kind CONSTANT text := split_part(p_operation, '.', 1);
+BEGIN
+    IF coalesce(p_operation !~ '^(key|flag|breaker)[.][a-z]+$' OR NOT starts_with(p_object, kind || ':')
+                OR NOT starts_with(p_caller::jsonb->>'subject', 'os:'), true) THEN
+        RAISE EXCEPTION 'permission denied for a record of "%"', p_operation USING ERRCODE = '42501';
+    END IF;
+    RETURN audit_put(p_caller, NULL, p_operation, p_object, 'done', p_detail);
+END
+$$;
+SELECT grant_execute('audit_put_ctl', 'operator');
+
 -- The first p_limit records that are not sealed, in the order of their ids, with the bytes that are
 -- sealed; and the state of their chains (NULL: a new one). horizon is the least id of a transaction
 -- whose end the snapshot does not know.
@@ -167,17 +183,3 @@ SELECT grant_execute('audit_prepare', 'relay');
 -- weirctl compares all of it.
 SELECT grant_tables(r, 'SELECT', 'audit_records', 'audit_seals', 'audit_heads', 'audit_chains')
 FROM unnest(ARRAY['ctl', 'operator']) r;
-
--- What operators do with weirctl elsewhere than in the database: keys, flags and breakers. Records of other operations
--- are those of the functions that do them.
-CREATE OR REPLACE FUNCTION audit_put_operator(p_caller text, p_operation text, p_object text, p_detail jsonb)
-RETURNS bigint
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF p_operation !~ '^(key|flag|breaker)\.[a-z]+$' THEN
-        RAISE EXCEPTION 'the operation % has a function of its own', quote_literal(p_operation);
-    END IF;
-    RETURN audit_put(p_caller, NULL, p_operation, p_object, 'done', p_detail);
-END
-$$;
-SELECT grant_execute('audit_put_operator', 'operator');
