@@ -5,6 +5,10 @@
  *
  * What is in the stream was written by edges, or by others who may write to Redis: it is read
  * strictly, and an entry that is not understood is left out.
+ *
+ * A reading begins with the last entry that was read, which is there while there is none after it.
+ * If it is not, the stream was made anew, and its entries may come before that position, which
+ * anybody who adds entries can choose. Then those of the last minutes are read.
  */
 #include "audit/private.h"
 
@@ -15,12 +19,16 @@
 #include "metrics/series.h"
 
 #include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define READ_MAX "1000" /* entries at once */
+#define READ_MAX 1000   /* entries at once */
 #define ENTRY_MAX 4096  /* bytes of one */
 #define POSITION_MAX 48 /* bytes of an ID, with its NUL */
+#define AGAIN 600       /* seconds whose entries are read again */
 
 struct weir_audit_refused {
     char from[POSITION_MAX]; /* empty: it is not known */
@@ -68,6 +76,24 @@ static bool is_text(const redisReply *reply)
     return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
 }
 
+/* Reads an ID of a stream, "ms-sequence". */
+static bool read_position(const char *text, unsigned long long id[2])
+{
+    int end = 0;
+
+    return strspn(text, "0123456789-") == strlen(text) && strstr(text, "--") == NULL &&
+           isdigit((unsigned char)text[0]) &&
+           sscanf(text, "%20llu-%20llu%n", &id[0], &id[1], &end) == 2 && text[end] == '\0';
+}
+
+static bool is_before(const char *a, const char *b)
+{
+    unsigned long long x[2], y[2];
+
+    return read_position(a, x) && read_position(b, y) &&
+           (x[0] < y[0] || (x[0] == y[0] && x[1] < y[1]));
+}
+
 /* [id, [field, value]] */
 static void take(struct weir_audit_refused *r, const redisReply *entry)
 {
@@ -75,9 +101,9 @@ static void take(struct weir_audit_refused *r, const redisReply *entry)
     json_t *row = NULL;
 
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 || !is_text(entry->element[0]) ||
-        entry->element[0]->len >= POSITION_MAX)
+        !is_before(r->to[0] != '\0' ? r->to : r->from, entry->element[0]->str))
         return;
-    memcpy(r->to, entry->element[0]->str, entry->element[0]->len + 1);
+    weir_refused_put(r->to, POSITION_MAX, entry->element[0]->str, entry->element[0]->len);
 
     fields = entry->element[1];
     if (fields->type == REDIS_REPLY_ARRAY && fields->elements == 2 && is_text(fields->element[1]))
@@ -88,19 +114,34 @@ static void take(struct weir_audit_refused *r, const redisReply *entry)
         r->malformed++;
 }
 
+/* The last entry is gone, and none came after it. */
+static void begin_again(struct weir_audit_refused *r)
+{
+    char earlier[POSITION_MAX];
+
+    snprintf(earlier, sizeof(earlier), "%lld-0", ((long long)time(NULL) - AGAIN) * 1000);
+    if (is_before(earlier, r->from)) {
+        memcpy(r->from, earlier, POSITION_MAX);
+        weir_log(WEIR_LOG_WARN, NULL, "weir:refused is another stream than before", NULL);
+    }
+}
+
 static void on_entries(redisReply *reply, void *arg)
 {
     weir_audit_t *a = arg;
     struct weir_audit_refused *r = a->refused;
 
     r->asked = false;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
-        r->rows != NULL || r->from[0] == '\0')
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || r->rows != NULL || r->from[0] == '\0')
         return;
+    if (reply->elements == 0) {
+        begin_again(r);
+        return;
+    }
 
     r->rows = weir_alloc_check(json_array());
     r->to[0] = '\0';
-    for (size_t i = 0; i < reply->elements; i++)
+    for (size_t i = 0; i < reply->elements && i < READ_MAX; i++)
         take(r, reply->element[i]);
     if (r->malformed > 0)
         weir_log(WEIR_LOG_WARN, NULL, "entries of weir:refused are not understood and left out",
@@ -112,14 +153,22 @@ static void on_entries(redisReply *reply, void *arg)
     }
 }
 
+static void take_position(struct weir_audit_refused *r, const char *text)
+{
+    unsigned long long id[2];
+
+    if (!read_position(text, id))
+        text = "0-0";
+    weir_refused_put(r->from, POSITION_MAX, text, strlen(text));
+}
+
 static void on_position(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_audit_t *a = arg;
 
     weir_refusal_note(&a->take_refused, "audit", "audit_refused_position", error, sqlstate);
     if (error == NULL && PQntuples(res) == 1)
-        weir_refused_put(a->refused->from, POSITION_MAX, PQgetvalue(res, 0, 0),
-                         (size_t)PQgetlength(res, 0, 0));
+        take_position(a->refused, PQgetvalue(res, 0, 0));
     a->done(a, error != NULL);
 }
 
@@ -161,12 +210,12 @@ void weir_audit_refused_forget(weir_audit_t *a)
 void weir_audit_refused_read(weir_audit_t *a)
 {
     struct weir_audit_refused *r = a->refused;
-    char after[POSITION_MAX + 1] = "(";
-    const char *argv[] = {"XRANGE", WEIR_AUDIT_REFUSED_STREAM, after, "+", "COUNT", READ_MAX};
+    char count[16];
+    const char *argv[] = {"XRANGE", WEIR_AUDIT_REFUSED_STREAM, r->from, "+", "COUNT", count};
 
     if (r->asked || r->rows != NULL || r->from[0] == '\0' || !weir_redis_is_up(a->redis))
         return;
-    memcpy(after + 1, r->from, strlen(r->from) + 1);
+    snprintf(count, sizeof(count), "%d", READ_MAX);
     r->asked = weir_redis_command(a->redis, 6, argv, NULL, on_entries, a);
 }
 

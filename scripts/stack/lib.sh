@@ -204,6 +204,8 @@ own_run_folder() {
     mkdir -p "$run/logs" "$run/pids"
     chmod 700 "$run/logs"
     # One up or down at a time; services do not inherit the descriptor.
+    # Who can read it, can hold it.
+    (umask 077 && : >>"$run/lock") && chmod 600 "$run/lock"
     exec 9>"$run/lock"
     flock -w 120 9 || die "another ./weir up or down has used $run for two minutes"
 }

@@ -98,6 +98,16 @@ subtest 'edges' => sub {
     $s->start_backend('relay', name => 'second');
     wait_for('the records' => sub { requests("actor = 'edge-2'") >= 1 });
     is requests("actor IN ('edge-1', 'edge-2')"), 10, 'another process goes on where it was';
+
+    # Who may add entries chooses their IDs, of which no later one can be above the last.
+    $s->redis('XADD', 'weir:refused', '18446744073709551615-18446744073709551615',
+        'refused', $json->encode({ %row, actor => 'edge-3' }));
+    wait_for('the last entry that there can be' => sub { requests("actor = 'edge-3'") >= 1 });
+    $s->redis('DEL', 'weir:refused');
+    $add->($json->encode({ %row, actor => 'edge-4' }));
+    wait_for('a stream made anew' => sub { requests("actor = 'edge-4'") >= 1 });
+    is $s->psql("SELECT count(*) FROM audit_records WHERE actor IN ('edge-3', 'edge-4')"), 2,
+        '... is read from its beginning, and each entry once';
 };
 
 done_testing;
