@@ -17,6 +17,7 @@
 #include "record/ngx_http_weir_record.h"
 
 
+static ngx_int_t ngx_http_weir_breaker_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     ngx_http_weir_breaker_loc_conf_t *blcf, ngx_http_weir_breaker_key_t *key);
@@ -88,29 +89,40 @@ ngx_module_t  ngx_http_weir_breaker_module = {
 
 
 /*
- * Only requests of clients are counted, no subrequests.  The debt of an earlier
- * pass of the same request (error_page, X-Accel-Redirect) is settled first,
- * while r->upstream is still that of the earlier pass.
+ * Called at the beginning of each pass of a request through a location: settles
+ * the debt of an earlier pass (error_page, X-Accel-Redirect), while r->upstream
+ * is still that of the earlier pass, and before the request waits for anything
+ * in this one: a probe has had its result.
  */
+
+static ngx_int_t
+ngx_http_weir_breaker_rewrite_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_breaker_debt_t  *debt;
+
+    if (r->internal && r == r->main) {
+        debt = ngx_http_weir_breaker_debt(r);
+
+        if (debt) {
+            ngx_http_weir_breaker_cleanup(debt);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* Only requests of clients are counted, no subrequests. */
 
 static ngx_int_t
 ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 {
     ngx_int_t                          rc;
     ngx_http_weir_breaker_key_t        key;
-    ngx_http_weir_breaker_debt_t      *debt;
     ngx_http_weir_breaker_loc_conf_t  *blcf;
 
     if (r != r->main) {
         return NGX_DECLINED;
-    }
-
-    if (r->internal) {
-        debt = ngx_http_weir_breaker_debt(r);
-
-        if (debt) {
-            ngx_http_weir_breaker_cleanup(debt);
-        }
     }
 
     blcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_breaker_module);
@@ -288,6 +300,9 @@ ngx_http_weir_breaker_init(ngx_conf_t *cf)
     if (ngx_http_weir_breaker_check_zones(cf) != NGX_OK
         || ngx_http_weir_breaker_fallback_check(cf) != NGX_OK
         || ngx_http_weir_breaker_tries_init(cf) != NGX_OK
+        || ngx_http_weir_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
+                                     ngx_http_weir_breaker_rewrite_handler)
+           != NGX_OK
         || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                      ngx_http_weir_breaker_handler)
            != NGX_OK)

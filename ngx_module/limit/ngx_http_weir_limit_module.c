@@ -17,6 +17,7 @@
 #include "record/ngx_http_weir_record.h"
 
 
+static ngx_int_t ngx_http_weir_limit_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_limit_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_limit_ask(ngx_http_request_t *r,
     ngx_http_weir_limit_loc_conf_t *llcf);
@@ -109,9 +110,31 @@ static ngx_str_t  ngx_http_weir_limit_retry_after = ngx_string("Retry-After");
 
 
 /*
+ * Called at the beginning of each pass of a request through a location: gives
+ * back the slot of an earlier pass (error_page, X-Accel-Redirect), whose upstream
+ * has finished, before the request waits for anything in this one.
+ */
+
+static ngx_int_t
+ngx_http_weir_limit_rewrite_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_limit_hold_t  *hold;
+
+    if (r->internal) {
+        hold = ngx_http_weir_limit_hold(r);
+
+        if (hold) {
+            ngx_http_weir_limit_hold_leave(hold);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
  * Called for each pass of a request through a location, and once more when it has
- * waited.  The slot of an earlier pass (error_page, X-Accel-Redirect) is given
- * back first.
+ * waited.
  */
 
 static ngx_int_t
@@ -355,6 +378,9 @@ ngx_http_weir_limit_init(ngx_conf_t *cf)
     }
 
     if (ngx_http_weir_limit_check(cf) != NGX_OK
+        || ngx_http_weir_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
+                                     ngx_http_weir_limit_rewrite_handler)
+           != NGX_OK
         || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                      ngx_http_weir_limit_handler)
            != NGX_OK)
