@@ -1,6 +1,6 @@
 #!/bin/bash
-# instructions.sh: what metrics, traces and tokens cost: instructions of the edge for a request, and
-# requests per second.
+# instructions.sh: what metrics, traces, tokens, breakers, limits and flags cost: instructions of the
+# edge for a request, and requests per second.
 # docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +11,9 @@ usage: ./weir bench instructions [--requests N] [--rounds N] [--seconds N]
 
 Counts the instructions that nginx takes for a hit of 1 KiB, and for a proxied request of 1 KiB:
 without metrics and traces, with metrics, with traces of which none, a tenth or all are kept, and
-with a signed identity for the upstream, once a second or for each request.
+with a signed identity for the upstream, once a second or for each request; with a breaker, a limit,
+a flag in a header line to the upstream (header: a line of the same length without one), and with
+these three together (protected).
 callgrind counts, so other load on the machine does not matter. What one worker of a machine does
 once a second, whatever the load, is told apart: the percentiles of the last minute, 15 minutes and
 hour.
@@ -50,12 +52,18 @@ make -s module
 
 declare -A http location
 contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10 bearer jwt
-    jwt-require identity identity-request)
+    jwt-require identity identity-request breaker limit header flag protected)
 export_to='weir_exporter otlp http://127.0.0.1:@collector@; weir_trace'
 http=([none]='' [metrics]='' [traces-0]="$export_to ratio=0;" [traces-10]="$export_to ratio=0.1;"
     [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;"
     [identity]='weir_identity key=@key@ audience=shop;'
     [identity-request]='weir_identity key=@key@ audience=shop bind=request;')
+breaker='weir_breaker_zone breakers 1m; weir_breaker zone=breakers;'
+limit='weir_limit_zone limits 1m; weir_limit zone=limits concurrent=100 queue=20 wait=100ms;'
+flag='weir_redis flags unix:@redis@; weir_flags redis=flags; weir_flag checkout;'
+flag+=' proxy_set_header X-Checkout $weir_flag_checkout;'
+http+=([breaker]=$breaker [limit]=$limit [flag]=$flag [protected]="$breaker $limit $flag"
+    [header]='proxy_set_header X-Checkout 1;')
 issuer='weir_jwt_issuer main { issuer https://issuer.example; audience api; jwks @jwks@; }'
 http+=([jwt]="$issuer weir_jwt main;"
     [jwt-require]="$issuer weir_jwt main; weir_jwt_require scope=read claim=role=admin|user;")
@@ -97,6 +105,18 @@ make_token() {
             scope: "read write", role: "user"}' | base64url)
     printf 'Authorization: Bearer %s.%s\n' "$text" \
         "$(printf %s "$text" | openssl dgst -sha256 -sign "$dir/key" | base64url)" >"$dir/token"
+}
+
+# start_flags: a Redis with a flag that is on for one address or another.
+start_flags() {
+    local flag name
+    mkdir "$bench_dir/flags"
+    bench_start_redis flags
+    for name in flag protected; do bench_redis_of[$name]=flags; done
+    flag='{"state":"ENABLED","variants":{"on":"1","off":"0"},"defaultVariant":"off",'
+    flag+='"targeting":{"fractional":[["on",50],["off",50]]}}'
+    redis-cli -s "$bench_dir/flags/redis.sock" XADD weir:flags '*' name checkout flag "$flag" \
+        >/dev/null
 }
 
 # What runs once a second.
@@ -156,6 +176,7 @@ bench_start_nginx upstream
 bench_start_nginx collector
 openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$bench_dir/key.pem"
 chmod 600 "$bench_dir/key.pem"
+start_flags
 
 for name in "${contestants[@]}"; do
     configure "$name"
