@@ -122,7 +122,7 @@ static void begin_again(struct weir_audit_refused *r)
     snprintf(earlier, sizeof(earlier), "%lld-0", ((long long)time(NULL) - AGAIN) * 1000);
     if (is_before(earlier, r->from)) {
         memcpy(r->from, earlier, POSITION_MAX);
-        weir_log(WEIR_LOG_WARN, NULL, "weir:refused is another stream than before", NULL);
+        weir_log(WEIR_LOG_WARN, NULL, "the stream weir:refused is another one than before", NULL);
     }
 }
 
