@@ -9,7 +9,7 @@ use JSON::PP;
 use Scene;
 use Test::More;
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_server redis_users);
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
@@ -24,7 +24,8 @@ start_upstream(sub {
 
 $Scene::redis_address = my $redis = free_port();
 sub start_redis {
-    spawn('redis', [redis_server(), '--port', $redis, '--save', '', '--dir', $dir]);
+    spawn('redis', [redis_server(), redis_users($dir), '--port', $redis, '--save', '',
+            '--dir', $dir]);
     until_true('Redis listens', sub { listens($redis) });
 }
 start_redis();

@@ -9,7 +9,7 @@ use JSON::PP;
 use Scene;
 use Test::More;
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_server redis_users);
 
 my $folder = `$Bin/../../../scripts/test/openfeature.sh 2>$dir/openfeature.log`;
 plan skip_all => 'no OpenFeature: ' . ((split /\n/, slurp("$dir/openfeature.log"))[-1] // '')
@@ -17,9 +17,11 @@ plan skip_all => 'no OpenFeature: ' . ((split /\n/, slurp("$dir/openfeature.log"
 chomp $folder;
 
 $Scene::redis_address = my $redis = free_port();
-spawn('redis', [redis_server(), '--port', $redis, '--save', '', '--dir', $dir]);
+spawn('redis', [redis_server(), redis_users($dir), '--port', $redis, '--save', '',
+            '--dir', $dir]);
 until_true('Redis listens', sub { listens($redis) });
-spit("$dir/weir.conf", "redis = redis://127.0.0.1:$redis/0\n");
+spit("$dir/weir.conf", "redis = redis://127.0.0.1:$redis/0\nredis_user = weir-ctl\n"
+        . "redis_password_file = $dir/redis-passwords/weir-ctl\n");
 
 # Returns the exit code and what was printed.
 sub weirctl {

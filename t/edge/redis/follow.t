@@ -9,7 +9,7 @@ use Scene;
 use Test::More;
 use Token;
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_server redis_users);
 
 new_key('main', $dir);
 spit("$dir/main.jwks", jwks('main'));
@@ -20,7 +20,8 @@ start_upstream(sub {
 
 my $issuer = 'https://issuer.example';
 $Scene::redis_address = my $redis = free_port();
-spawn('redis', [redis_server(), '--port', $redis, '--save', '', '--dir', $dir]);
+spawn('redis', [redis_server(), redis_users($dir), '--port', $redis, '--save', '',
+            '--dir', $dir]);
 until_true('Redis listens', sub { listens($redis) });
 
 start_edge(<<"HTTP", <<'SERVER', workers => 3);
