@@ -172,33 +172,51 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
 }
 
 
-/* An empty body is an empty context.  NULL: it is no JSON object. */
+/*
+ * An empty body is an empty context.  A body in chunks, or in frames of HTTP/2, is
+ * in several buffers.  NULL: it is no JSON object, or there is no memory.
+ */
 
 static json_t *
 ngx_http_weir_flag_ofrep_read(ngx_http_request_t *r)
 {
+    u_char       *p;
     json_t       *json;
-    ngx_buf_t    *b;
+    ngx_str_t     text;
+    ngx_chain_t  *cl;
     json_error_t  why;
 
     /* no body at all: it was discarded before an internal redirect */
 
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+    if (r->request_body == NULL) {
         return json_object();
     }
 
-    b = r->request_body->bufs->buf;
+    text.len = 0;
 
-    if (r->request_body->bufs->next || !ngx_buf_in_memory(b)) {
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        text.len += ngx_buf_in_memory(cl->buf) ? ngx_buf_size(cl->buf) : 0;
+    }
+
+    if (text.len == 0) {
+        return json_object();
+    }
+
+    text.data = ngx_pnalloc(r->pool, text.len);
+    if (text.data == NULL) {
         return NULL;
     }
 
-    if (b->pos == b->last) {
-        return json_object();
+    p = text.data;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        if (ngx_buf_in_memory(cl->buf)) {
+            p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
+        }
     }
 
-    json = json_loadb((char *) b->pos, b->last - b->pos,
-                      JSON_REJECT_DUPLICATES, &why);
+    json = json_loadb((char *) text.data, text.len, JSON_REJECT_DUPLICATES,
+                      &why);
 
     if (json && !json_is_object(json)) {
         json_decref(json);

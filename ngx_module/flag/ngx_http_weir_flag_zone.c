@@ -18,6 +18,12 @@
 #include "object/ngx_http_weir_object.h"
 
 
+/*
+ * As many flags as the zone has, and as many that are to take their places.
+ */
+#define NGX_HTTP_WEIR_FLAG_STAGED  (2 * WEIR_FLAGS_MAX)
+
+
 /* What the stream has said of a flag, while it is read; not yet in the zone. */
 typedef struct {
     u_char                          name[WEIR_FLAG_NAME_MAX];
@@ -31,7 +37,7 @@ struct ngx_http_weir_flag_follower_s {
     ngx_http_weir_follow_log_t      log;
     ngx_http_weir_flag_main_conf_t *conf;
     ngx_uint_t                      nstaged;
-    ngx_http_weir_flag_staged_t     staged[WEIR_FLAGS_MAX];
+    ngx_http_weir_flag_staged_t     staged[NGX_HTTP_WEIR_FLAG_STAGED];
     unsigned                        full:1;   /* already logged */
 };
 
@@ -48,6 +54,8 @@ static void ngx_http_weir_flag_zone_put(ngx_http_weir_flag_follower_t *f,
 static u_char *ngx_http_weir_flag_zone_replace(ngx_http_weir_flag_sh_t *sh,
     ngx_http_weir_flag_slot_t *slot, weir_str_t name, u_char *text,
     size_t len);
+static ngx_uint_t ngx_http_weir_flag_zone_has(ngx_http_weir_flag_follower_t *f,
+    weir_str_t name);
 static ngx_http_weir_flag_slot_t *ngx_http_weir_flag_zone_slot(
     ngx_http_weir_flag_sh_t *sh, weir_str_t name);
 static void ngx_http_weir_flag_zone_complain(ngx_http_weir_follow_log_t *log,
@@ -254,6 +262,11 @@ ngx_http_weir_flag_zone_full(ngx_http_weir_flag_follower_t *f,
 }
 
 
+/*
+ * The stream names flags that were deleted, for as long as it is kept: they take
+ * a place here only if the zone still has them.
+ */
+
 static void
 ngx_http_weir_flag_zone_stage(ngx_http_weir_flag_follower_t *f,
     weir_str_t name, weir_str_t text)
@@ -282,11 +295,20 @@ ngx_http_weir_flag_zone_stage(ngx_http_weir_flag_follower_t *f,
             free(s->text);
             s->text = copy;
             s->len = text.len;
+
+            if (copy == NULL && !ngx_http_weir_flag_zone_has(f, name)) {
+                *s = f->staged[--f->nstaged];
+            }
+
             return;
         }
     }
 
-    if (f->nstaged == WEIR_FLAGS_MAX) {
+    if (copy == NULL && !ngx_http_weir_flag_zone_has(f, name)) {
+        return;
+    }
+
+    if (f->nstaged == NGX_HTTP_WEIR_FLAG_STAGED) {
         free(copy);
         ngx_http_weir_flag_zone_full(f, &name);
         return;
@@ -303,15 +325,22 @@ ngx_http_weir_flag_zone_stage(ngx_http_weir_flag_follower_t *f,
 static void
 ngx_http_weir_flag_zone_commit(ngx_http_weir_follow_log_t *log)
 {
-    ngx_uint_t                      i;
+    ngx_uint_t                      i, deleted;
     weir_str_t                      name, text;
     ngx_http_weir_flag_staged_t    *s;
     ngx_http_weir_flag_follower_t  *f = log->data;
 
     f->full = 0;
 
-    for (i = 0; i < f->nstaged; i++) {
-        s = &f->staged[i];
+    /* flags that are deleted make room for others */
+
+    for (i = 0; i < 2 * f->nstaged; i++) {
+        s = &f->staged[i % f->nstaged];
+        deleted = (i < f->nstaged);
+
+        if ((s->text == NULL) != deleted) {
+            continue;
+        }
 
         name.data = (char *) s->name;
         name.len = s->name_len;
@@ -319,7 +348,10 @@ ngx_http_weir_flag_zone_commit(ngx_http_weir_follow_log_t *log)
         text.len = s->len;
 
         ngx_http_weir_flag_zone_put(f, name, text);
-        free(s->text);
+    }
+
+    for (i = 0; i < f->nstaged; i++) {
+        free(f->staged[i].text);
     }
 
     f->nstaged = 0;
@@ -419,6 +451,23 @@ done:
     if (full) {
         ngx_http_weir_flag_zone_full(f, &name);
     }
+}
+
+
+static ngx_uint_t
+ngx_http_weir_flag_zone_has(ngx_http_weir_flag_follower_t *f, weir_str_t name)
+{
+    ngx_uint_t                  has;
+    ngx_http_weir_flag_slot_t  *slot;
+
+    ngx_shmtx_lock(&f->conf->shpool->mutex);
+
+    slot = ngx_http_weir_flag_zone_slot(f->conf->sh, name);
+    has = (slot && slot->text);
+
+    ngx_shmtx_unlock(&f->conf->shpool->mutex);
+
+    return has;
 }
 
 
