@@ -21,10 +21,6 @@
 #include "limit/ngx_http_weir_limit_zone.h"
 
 
-/* Interval in which a process without a wake looks itself, ms. */
-#define NGX_HTTP_WEIR_LIMIT_HOLD_LOOK  5
-
-
 static void ngx_http_weir_limit_hold_cleanup(void *data);
 static void ngx_http_weir_limit_hold_set_timer(
     ngx_http_weir_limit_hold_t *hold);
@@ -146,7 +142,7 @@ ngx_http_weir_limit_hold_set_timer(ngx_http_weir_limit_hold_t *hold)
     left = ngx_max(left, 1);
 
     if (ngx_http_weir_limit_wake_is_deaf()) {
-        left = ngx_min(left, NGX_HTTP_WEIR_LIMIT_HOLD_LOOK);
+        left = ngx_min(left, NGX_HTTP_WEIR_LIMIT_WAKE_LOOK);
     }
 
     ngx_add_timer(hold->timer, (ngx_msec_t) left);

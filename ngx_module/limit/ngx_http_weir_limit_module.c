@@ -406,7 +406,9 @@ ngx_http_weir_limit_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    return ngx_http_weir_limit_wake_prepare(cycle);
+    ngx_http_weir_limit_wake_prepare(cycle);
+
+    return NGX_OK;
 }
 
 

@@ -6,7 +6,8 @@
  * processes, and keeps them: so the processes of an old configuration and those
  * of a new one wake each other.  A new binary makes its own, as it does with
  * shared memory.  If there are more processes than eventfds (many old ones are
- * still there), the others look for news by a timer while requests wait.
+ * still there, or descriptors are short), the others look for news by a timer
+ * while requests wait; so do those that old processes cannot wake.
  */
 
 #include <ngx_config.h>
@@ -24,6 +25,7 @@
 #define NGX_HTTP_WEIR_LIMIT_WAKE_MAX          256
 
 
+static void ngx_http_weir_limit_wake_close(void);
 static void ngx_http_weir_limit_wake_read(ngx_event_t *ev);
 static void ngx_http_weir_limit_wake_posted(ngx_event_t *ev);
 
@@ -31,6 +33,7 @@ static void ngx_http_weir_limit_wake_posted(ngx_event_t *ev);
 /* Of the master, and inherited. */
 static int         ngx_http_weir_limit_wake_fds[NGX_HTTP_WEIR_LIMIT_WAKE_MAX];
 static ngx_uint_t  ngx_http_weir_limit_wake_n;
+static ngx_uint_t  ngx_http_weir_limit_wake_known;  /* to older processes, too */
 
 /* Of this process. */
 static ngx_event_t        ngx_http_weir_limit_wake_event;
@@ -38,7 +41,7 @@ static ngx_connection_t  *ngx_http_weir_limit_wake_connection;
 static void             (*ngx_http_weir_limit_wake_news)(void);
 
 
-ngx_int_t
+void
 ngx_http_weir_limit_wake_prepare(ngx_cycle_t *cycle)
 {
     int               fd;
@@ -51,19 +54,38 @@ ngx_http_weir_limit_wake_prepare(ngx_cycle_t *cycle)
         * NGX_HTTP_WEIR_LIMIT_WAKE_GENERATIONS + 4;
     n = ngx_min(n, NGX_HTTP_WEIR_LIMIT_WAKE_MAX);
 
+    ngx_http_weir_limit_wake_known = ngx_http_weir_limit_wake_n;
+
     while (ngx_http_weir_limit_wake_n < n) {
         fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
         if (fd == -1) {
-            ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                          "eventfd() failed for \"weir_limit\"");
-            return NGX_ERROR;
+            ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                          "eventfd() failed for \"weir_limit\": processes"
+                          " without one look for free slots every %d ms",
+                          NGX_HTTP_WEIR_LIMIT_WAKE_LOOK);
+            ngx_http_weir_limit_wake_close();
+            break;
         }
 
         ngx_http_weir_limit_wake_fds[ngx_http_weir_limit_wake_n++] = fd;
     }
 
-    return NGX_OK;
+    if (ngx_http_weir_limit_wake_known == 0) {
+        ngx_http_weir_limit_wake_known = ngx_http_weir_limit_wake_n;
+    }
+}
+
+
+/* The master needs descriptors to start its workers: closes the new ones. */
+
+static void
+ngx_http_weir_limit_wake_close(void)
+{
+    while (ngx_http_weir_limit_wake_n > ngx_http_weir_limit_wake_known) {
+        (void) close(
+             ngx_http_weir_limit_wake_fds[--ngx_http_weir_limit_wake_n]);
+    }
 }
 
 
@@ -77,7 +99,7 @@ ngx_http_weir_limit_wake_begin(ngx_cycle_t *cycle, void (*news)(void))
     ngx_http_weir_limit_wake_event.handler = ngx_http_weir_limit_wake_posted;
     ngx_http_weir_limit_wake_event.log = cycle->log;
 
-    if (ngx_http_weir_limit_wake_is_deaf()) {
+    if ((ngx_uint_t) ngx_process_slot >= ngx_http_weir_limit_wake_n) {
         return NGX_OK;
     }
 
@@ -134,7 +156,7 @@ ngx_http_weir_limit_wake_end(void)
 ngx_uint_t
 ngx_http_weir_limit_wake_is_deaf(void)
 {
-    return (ngx_uint_t) ngx_process_slot >= ngx_http_weir_limit_wake_n;
+    return (ngx_uint_t) ngx_process_slot >= ngx_http_weir_limit_wake_known;
 }
 
 

@@ -125,7 +125,7 @@ static void set(weir_slots_t *slots, weir_slots_key_t *key, const weir_slots_req
 
     memset(key->flow_in_use, 0, sizeof(key->flow_in_use));
 
-    if (key->in_use > 0) {
+    if (key->in_use > 0 && key->settings.nflows > 0) {
         for (uint32_t n = 0; n < slots->ntickets; n++) {
             const weir_slots_ticket_t *ticket = &slots->tickets[n];
 
