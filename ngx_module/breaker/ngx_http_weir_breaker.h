@@ -108,6 +108,7 @@ typedef struct {
     ngx_http_request_t          *request;
     ngx_http_weir_breaker_t     *breaker;
     ngx_http_weir_breaker_ticket_t  ticket;
+    ngx_http_upstream_t         *earlier;  /* of an earlier pass; NULL: none */
     ngx_http_upstream_t         *upstream; /* its header was counted */
     ngx_event_get_peer_pt        get;      /* of the upstream's balancer */
     ngx_uint_t                   tries;    /* of r->upstream_states, that were

@@ -96,7 +96,8 @@ ngx_http_weir_breaker_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 /*
  * Reports what is known.  Not final: an upstream that has not answered may
- * still do so.  Final: the upstream is abandoned, or its body has broken off.
+ * still do so.  Final: the upstream is abandoned, or its body has broken off.  That
+ * of an earlier pass says nothing, while this pass has none (weir_limit).
  */
 
 static void
@@ -120,7 +121,11 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     }
 
     if (!debt->reported) {
-        outcome = ngx_http_weir_breaker_outcome(r, debt->breaker, &cause);
+        outcome = WEIR_BREAKER_ABANDONED;
+
+        if (r->upstream != debt->earlier) {
+            outcome = ngx_http_weir_breaker_outcome(r, debt->breaker, &cause);
+        }
 
         if (outcome == WEIR_BREAKER_ABANDONED) {
 
@@ -128,7 +133,10 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
                 return;
             }
 
-            outcome = ngx_http_weir_breaker_outcome_left(r, debt->breaker);
+            if (r->upstream != debt->earlier) {
+                outcome = ngx_http_weir_breaker_outcome_left(r, debt->breaker);
+            }
+
             cause = NGX_HTTP_WEIR_BREAKER_LEFT;
         }
 

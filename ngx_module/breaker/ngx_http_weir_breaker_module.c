@@ -227,6 +227,7 @@ ngx_http_weir_breaker_owe(ngx_http_request_t *r, ngx_pool_cleanup_t *cln,
     debt->request = r;
     debt->breaker = breaker;
     debt->ticket = *ticket;
+    debt->earlier = r->upstream;
     debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
 
     cln->handler = ngx_http_weir_breaker_cleanup;

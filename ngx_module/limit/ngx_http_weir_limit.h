@@ -97,6 +97,7 @@ typedef struct {
     ngx_msec_t                     until;     /* QUEUED: ngx_current_msec */
     ngx_int_t                      handler;   /* QUEUED: r->phase_handler */
     uint64_t                       since;     /* ticks: it got its slot */
+    ngx_http_upstream_t           *earlier;   /* of an earlier pass, or NULL */
     uint32_t                       us;        /* until the upstream's header; 0:
                                                  not known */
     uint32_t                       retry_after;  /* s, if it was refused */

@@ -81,7 +81,7 @@ ngx_http_weir_limit_filter_took(ngx_http_request_t *r,
     ngx_uint_t                status;
     ngx_http_weir_outcome_e   outcome;
 
-    outcome = ngx_http_weir_outcome(r, NULL, &status);
+    outcome = ngx_http_weir_outcome(r, hold->earlier, &status);
 
     if (r->request_body_no_buffering
         || (outcome != NGX_HTTP_WEIR_OUTCOME_TIMEOUT

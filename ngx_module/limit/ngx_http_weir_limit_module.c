@@ -260,6 +260,7 @@ ngx_http_weir_limit_pass(ngx_http_request_t *r,
 {
     if (hold->limit->settings.concurrent == 0) {
         hold->since = ngx_http_weir_ticks();
+        hold->earlier = r->upstream;
     }
 
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_UPSTREAM);

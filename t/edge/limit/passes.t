@@ -11,7 +11,7 @@ use Weir::Processes;
 
 my $upstream = held();
 
-start_limited(<<"EOC", http => 'weir_cache_zone answers 1m;');
+start_limited(<<"EOC", http => 'weir_cache_zone answers 1m; weir_breaker_zone breakers 1m;');
 location /first {
     weir_limit zone=slots concurrent=1 queue=0 key=first;
     proxy_pass http://$upstream;
@@ -19,6 +19,17 @@ location /first {
 location /cached {
     weir_cache answers;
     weir_limit zone=slots concurrent=1 queue=2 wait=200ms key=cached;
+    proxy_pass http://$upstream;
+}
+location /failing {
+    proxy_intercept_errors on;
+    error_page 500 /other;
+    proxy_pass http://$upstream;
+}
+location /other {
+    weir_breaker zone=breakers key=other failures=1;
+    weir_limit zone=slots concurrent=1 queue=0 key=other;
+    add_header X-State \$weir_breaker_state always;
     proxy_pass http://$upstream;
 }
 location /checked {
@@ -55,5 +66,16 @@ is "@got", '503 503 503 503 503 503 503 503', 'who waits for a fetch that is ref
 release($cached);
 status_of($other);
 all_free();
+
+# --- what another upstream has answered ---
+$other = ask('/other');
+held_requests(1);
+my $held = Limit::held_first();
+my $failing = ask('/failing');
+release("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+is status_of($failing), 503, 'an error page that gets no slot';
+print $held $cached;
+close $held;
+like answer_of($other), qr/X-State: closed/, "... is no failure of its upstream";
 
 done_testing;
