@@ -1,5 +1,8 @@
 #include "limit/slots/slots_private.h"
 
+/* ms after which a process has not ended a wait that is over: it is stopped, or blocked. */
+#define GRACE 250
+
 void weir_slots_queue_add(weir_slots_t *slots, weir_slots_key_t *key, uint32_t i, uint64_t now)
 {
     weir_slots_ticket_t *ticket = &slots->tickets[i];
@@ -79,10 +82,31 @@ static uint32_t next(weir_slots_t *slots, const weir_slots_key_t *key, uint64_t 
     return best;
 }
 
+static void give_up(weir_slots_t *slots, weir_slots_key_t *key, uint32_t i,
+                    weir_slots_wakes_t *wakes)
+{
+    weir_slots_queue_remove(slots, key, i);
+    weir_slots_source_leave(slots, slots->tickets[i].source);
+    weir_slots_key_idle(slots, key);
+    key->counts.refused[WEIR_SLOTS_BY_SHED]++;
+    weir_slots_ticket_tell(slots, i, WEIR_SLOTS_SHED, wakes);
+}
+
+/* A process that does not run must neither get slots nor keep the queue full. */
+static void give_up_overdue(weir_slots_t *slots, weir_slots_key_t *key, uint64_t now,
+                            weir_slots_wakes_t *wakes)
+{
+    while (key->oldest != WEIR_SLOTS_NONE &&
+           now > slots->tickets[key->oldest].since + key->settings.wait + GRACE)
+        give_up(slots, key, key->oldest, wakes);
+}
+
 void weir_slots_queue_grant(weir_slots_t *slots, weir_slots_key_t *key, uint64_t now,
                             weir_slots_wakes_t *wakes)
 {
     uint32_t i;
+
+    give_up_overdue(slots, key, now, wakes);
 
     while (key->waiting > 0) {
         i = next(slots, key, now);
@@ -101,6 +125,10 @@ bool weir_slots_queue_make_room(weir_slots_t *slots, weir_slots_key_t *key, uint
     bool oldest_first = overloaded(key, now);
     uint32_t i, own, worst = WEIR_SLOTS_NONE, worst_waiting;
     const weir_slots_ticket_t *ticket;
+
+    give_up_overdue(slots, key, now, wakes);
+    if (key->waiting < key->settings.queue)
+        return true;
 
     own = weir_slots_source_find(slots, weir_slots_key_index(slots, key), source);
     worst_waiting = own == WEIR_SLOTS_NONE ? 1 : slots->sources[own].waiting + 1;
@@ -132,11 +160,7 @@ bool weir_slots_queue_make_room(weir_slots_t *slots, weir_slots_key_t *key, uint
     if (worst == WEIR_SLOTS_NONE)
         return false;
 
-    weir_slots_queue_remove(slots, key, worst);
-    weir_slots_source_leave(slots, slots->tickets[worst].source);
-    weir_slots_key_idle(slots, key);
-    key->counts.refused[WEIR_SLOTS_BY_SHED]++;
-    weir_slots_ticket_tell(slots, worst, WEIR_SLOTS_SHED, wakes);
+    give_up(slots, key, worst, wakes);
 
     return true;
 }

@@ -202,6 +202,42 @@ static void the_least_urgent_is_given_up_first_and_served_last(void **state)
     assert_ptr_equal(news(0, &s), &owner[2]);
 }
 
+/* Of seat 1, which has left the waits of its requests as they are. */
+static void a_process_that_does_not_run_gets_no_slots(void **state)
+{
+    weir_slots_handle_t h[6];
+    weir_slots_state_t s;
+    int owner[6];
+
+    (void)state;
+    enter(&owner[0], &h[0]);
+    enter(&owner[1], &h[1]);
+    request.seat = 1;
+    for (int i = 2; i < 5; i++)
+        assert_int_equal(enter(&owner[i], &h[i]), WEIR_SLOTS_QUEUED);
+    request.seat = 0;
+
+    now += 351;
+    leave(h[0]);
+    assert_int_equal(key()->in_use, 1);
+    assert_int_equal(key()->waiting, 0);
+    assert_int_equal(enter(&owner[5], &h[5]), WEIR_SLOTS_ADMITTED);
+
+    for (int i = 2; i < 5; i++) {
+        assert_ptr_equal(news(1, &s), &owner[i]);
+        assert_int_equal(s, WEIR_SLOTS_SHED);
+    }
+
+    /* nor does it keep the queue full */
+    request.seat = 1;
+    for (int i = 2; i < 5; i++)
+        assert_int_equal(enter(&owner[i], &h[i]), WEIR_SLOTS_QUEUED);
+    request.seat = 0;
+    now += 351;
+    assert_int_equal(enter(&owner[0], &h[0]), WEIR_SLOTS_QUEUED);
+    assert_int_equal(key()->waiting, 1);
+}
+
 static void under_overload_the_newest_is_first(void **state)
 {
     weir_slots_handle_t h[8];
@@ -535,6 +571,7 @@ int main(void)
         cmocka_unit_test_setup(one_source_cannot_keep_others_waiting, set_up),
         cmocka_unit_test_setup(a_full_queue_gives_up_one_of_the_source_with_most, set_up),
         cmocka_unit_test_setup(the_least_urgent_is_given_up_first_and_served_last, set_up),
+        cmocka_unit_test_setup(a_process_that_does_not_run_gets_no_slots, set_up),
         cmocka_unit_test_setup(under_overload_the_newest_is_first, set_up),
         cmocka_unit_test_setup(reserved_slots_admit_their_flow_only, set_up),
         cmocka_unit_test_setup(a_new_configuration_changes_limit_and_flows, set_up),
