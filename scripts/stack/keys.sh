@@ -49,7 +49,11 @@ reload_keys() {
         issuer) tokens=1 ;;
         esac
     done
-    if [ -n "$redis" ] && [ "$tls" = 1 ] && pid_of redis >/dev/null; then reload_redis_tls; fi
+    # One that was started without, by an earlier version or WEIR_TLS=0, is restarted by up.
+    if [ -n "$redis" ] && [ "$tls" = 1 ] && pid_of redis >/dev/null &&
+        grep -q '^tls-cert-file' "$home/redis.conf"; then
+        reload_redis_tls
+    fi
     if [ -n "$postgres" ] && pid=$(pid_of postgres); then kill -HUP "$pid"; fi
     if [ -n "$nginx" ] && pid=$(pid_of nginx); then kill -HUP "$pid"; fi
     if [ -n "$tokens" ] && pid_of prometheus >/dev/null; then prometheus_token; fi

@@ -100,6 +100,13 @@ is slurp("$run/postgres/pg_hba.conf"), "local all all scram-sha-256\n", 'and pas
 ($code, $text) = psql_as('weir', $admin, '-c', 'SELECT count(*) FROM users');
 is $code, 0, 'which are new ones' or diag $text;
 
+# An earlier version, which has made no keys and no users of Redis, may be running: up changes it.
+sub redis_as_admin {
+    local $ENV{REDISCLI_AUTH} = slurp("$run/redis-password");
+    return output_of('redis-cli', '--user', 'admin', '-s', "$run/redis-socket/redis.sock", @_);
+}
+is((redis_as_admin('ACL', 'DELUSER', 'admin'))[1], "1\n", 'Redis without users is running');
+output_of('rm', '-r', "$run/keys");
 @ENV{qw(WEIR_TLS WEIR_IDENTITY)} = (1, 1);
 $ENV{PGPORT} = $port + 9;
 up();
