@@ -36,6 +36,7 @@ typedef enum {
     WEIR_CTL_NEEDS_DATABASE = true,
     WEIR_CTL_NEEDS_CONFIGURATION, /* but no database */
     WEIR_CTL_USES_DATABASE,       /* if there is a configuration, and the database answers */
+    WEIR_CTL_TRIES_DATABASE,      /* and the configuration; the database, if it answers */
     WEIR_CTL_MAY_USE_DATABASE     /* and the configuration, which need not name one */
 } weir_ctl_needs_t;
 

@@ -51,6 +51,18 @@ static void connect_database(weir_ctl_t *ctl)
 }
 
 /* Connects if that is possible now; otherwise says that nothing is recorded. */
+static void try_to_connect(weir_ctl_t *ctl)
+{
+    char error[1280];
+
+    if (*ctl->settings.database == '\0' || open_database(ctl, "2", error, sizeof(error)))
+        return;
+    weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: PostgreSQL: %s", error);
+    PQfinish(ctl->db);
+    ctl->db = NULL;
+}
+
+/* The same with the settings of the file, which need not be there. */
 static void try_database(weir_ctl_t *ctl, const char *file)
 {
     char error[1280];
@@ -61,11 +73,7 @@ static void try_database(weir_ctl_t *ctl, const char *file)
         weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: %s", error);
         return;
     }
-    if (*ctl->settings.database == '\0' || open_database(ctl, "2", error, sizeof(error)))
-        return;
-    weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: PostgreSQL: %s", error);
-    PQfinish(ctl->db);
-    ctl->db = NULL;
+    try_to_connect(ctl);
 }
 
 /* Operators of edges alone have no database: what needs none does not ask for its key. */
@@ -125,6 +133,8 @@ int main(int argc, char **argv)
     if (command->needs == WEIR_CTL_NEEDS_DATABASE ||
         (command->needs == WEIR_CTL_MAY_USE_DATABASE && ctl.settings.database[0] != '\0')) {
         connect_database(&ctl);
+    } else if (command->needs == WEIR_CTL_TRIES_DATABASE) {
+        try_to_connect(&ctl);
     }
 
     code = command->run(&ctl);

@@ -204,13 +204,14 @@ static const weir_ctl_command_t about_itself[] = {
      "  weirctl flag set new_checkout new_checkout.json\n"},
     {"flag delete", "NAME", 1, 1, "json", WEIR_CTL_MAY_USE_DATABASE, weir_ctl_flag_delete,
      "delete a flag: default= of weir_flag counts", "  weirctl flag delete new_checkout\n"},
-    {"revoke jti", "ISSUER ID", 2, 2, "exp json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_revoke_jti,
+    {"revoke jti", "ISSUER ID", 2, 2, "exp json", WEIR_CTL_TRIES_DATABASE, weir_ctl_revoke_jti,
      "let the edges refuse the token with that jti",
      "ISSUER is iss of the token, such as https://login.example.com. Edges with\n"
      "weir_jwt_revocation refuse the token within a second. Without --exp they keep that for as\n"
-     "long as any token lives (keep). Prints the entry that was added to weir:revoked.\n\n"
+     "long as any token lives (keep). Prints the entry that was added to weir:revoked. It is in\n"
+     "the audit log, if the configuration names a database that answers.\n\n"
      "  weirctl revoke jti https://login.example.com 5f1c9d0e-2f0c-4b0e-8a2c-6f4f0d8c2b11\n"},
-    {"revoke sub", "ISSUER SUBJECT", 2, 2, "before json", WEIR_CTL_NEEDS_CONFIGURATION,
+    {"revoke sub", "ISSUER SUBJECT", 2, 2, "before json", WEIR_CTL_TRIES_DATABASE,
      weir_ctl_revoke_sub, "let the edges refuse the tokens of a subject that were issued up to now",
      "Tokens that are issued afterwards are accepted: first take from the subject the means to\n"
      "get some.\n\n"

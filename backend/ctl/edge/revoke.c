@@ -2,6 +2,7 @@
 #include "ctl/edge/edge.h"
 
 #include "ctl/redis/redis.h"
+#include "log/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,11 +47,35 @@ static weir_ctl_exit_t add(weir_ctl_t *ctl, int n, const char **words)
     return WEIR_CTL_OK;
 }
 
+/*
+ * Into the audit log. The edges have been told: what was stolen must not wait for a database, and a
+ * failure of it ends nothing.
+ */
+static void record(weir_ctl_t *ctl, const char *field)
+{
+    char *object = weir_alloc_format("token:%s:%s", field, ctl->args.words[1]);
+    json_t *detail = weir_alloc_check(json_pack("{s:s}", "iss", ctl->args.words[0]));
+    char *text = weir_alloc_check(json_dumps(detail, JSON_COMPACT));
+    const char *values[] = {weir_ctl_caller(ctl), object, text};
+    PGresult *result =
+        PQexecParams(ctl->db, "SELECT audit_put_ctl($1, 'token.revoke', $2, $3::jsonb)", 3, NULL,
+                     values, NULL, NULL, 0);
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        weir_ctl_fail(WEIR_CTL_AWAY, "\"%s\" is not in the audit log: %s", object,
+                      PQresultErrorMessage(result));
+    PQclear(result);
+    free(text);
+    json_decref(detail);
+    free(object);
+}
+
 static weir_ctl_exit_t revoke(weir_ctl_t *ctl, const char *field, const char *option,
                               const char *time)
 {
     const char *words[] = {
         "XADD", STREAM, "*", "iss", ctl->args.words[0], field, ctl->args.words[1], option, time};
+    weir_ctl_exit_t code;
 
     for (int i = 0; i < 2; i++) {
         if (ctl->args.words[i][0] == '\0')
@@ -59,7 +84,11 @@ static weir_ctl_exit_t revoke(weir_ctl_t *ctl, const char *field, const char *op
     if (time != NULL)
         check_time(option, time);
 
-    return add(ctl, time != NULL ? 9 : 7, words);
+    code = add(ctl, time != NULL ? 9 : 7, words);
+    if (code == WEIR_CTL_OK && ctl->db != NULL)
+        record(ctl, field);
+
+    return code;
 }
 
 weir_ctl_exit_t weir_ctl_revoke_jti(weir_ctl_t *ctl)

@@ -52,14 +52,15 @@ BEGIN
 END
 $$;
 
--- A record of what weirctl has changed outside of the database: a key, a flag, an order to breakers. Who may call
--- it cannot record other operations with it, nor in the name of others than users of an operating system.
+-- A record of what weirctl has changed outside of the database: a key, a flag, an order to breakers, a token
+-- that is revoked. Who may call it cannot record other operations with it, nor in the name of others than users of an
+-- operating system.
 CREATE OR REPLACE FUNCTION audit_put_ctl(p_caller text, p_operation text, p_object text, p_detail jsonb) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     kind CONSTANT text := split_part(p_operation, '.', 1);
 BEGIN
-    IF coalesce(p_operation !~ '^(key|flag|breaker)[.][a-z]+$' OR NOT starts_with(p_object, kind || ':')
+    IF coalesce(p_operation !~ '^(key|flag|breaker|token)[.][a-z]+$' OR NOT starts_with(p_object, kind || ':')
                 OR NOT starts_with(p_caller::jsonb->>'subject', 'os:'), true) THEN
         RAISE EXCEPTION 'permission denied for a record of "%"', p_operation USING ERRCODE = '42501';
     END IF;
