@@ -221,7 +221,10 @@ ngx_http_weir_jwt_revocation_gap(ngx_http_weir_follow_log_t *log,
 
     revocation = f->revocation;
 
-    weir_revoked_raise(revocation->sh->table, id.ms / 1000,
+    /* the IDs of a stream may be of any time; what is missing was added by now */
+
+    weir_revoked_raise(revocation->sh->table,
+                       ngx_min(id.ms / 1000, (uint64_t) ngx_time()),
                        revocation->keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
 }
 

@@ -216,6 +216,17 @@ is statuses(fresh(iat => time + 60)), 200, '... later ones are good';
 ok scalar(logged(qr/were removed from the stream "weir:revoked" before they were read/)),
     '... and an error says so';
 
+# Who may add entries chooses their IDs: here of the year 2100.
+redis('EVAL', <<'LUA', 1, 'weir:revoked', $issuer);
+    redis.call('XADD', KEYS[1], '4102444800000-1', 'iss', ARGV[1], 'jti', 'trimmed')
+    redis.call('XADD', KEYS[1], '4102444800000-2', 'iss', ARGV[1], 'jti', 'kept')
+    return redis.call('XTRIM', KEYS[1], 'MAXLEN', 1)
+LUA
+until_true('entries of the future were removed unread',
+    sub { (() = logged(qr/were removed from the stream "weir:revoked" before they/)) == 2 });
+is statuses(fresh(iat => time + 100)), 200, 'entries of the future refuse no tokens of the future';
+redis('DEL', 'weir:revoked');
+
 # --- more than there is room for ---
 
 # Those of the second of the floor need no room.
