@@ -32,6 +32,20 @@ bool weir_caller_forwarded(const char *value, char out[WEIR_HTTP_PEER])
     return inet_pton(AF_INET, out, address) == 1 || inet_pton(AF_INET6, out, address) == 1;
 }
 
+/* The length of the first whole characters of a text of UTF-8, at most so many bytes. */
+static size_t cut(const char *text, size_t max)
+{
+    size_t len = strlen(text);
+
+    if (len > max) {
+        len = max;
+        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
+            len--;
+    }
+
+    return len;
+}
+
 /* Adds the first characters of two texts in one, which is not empty and valid UTF-8. */
 static void put_name(json_t *caller, const char *key, const char *first, const char *second)
 {
@@ -39,12 +53,7 @@ static void put_name(json_t *caller, const char *key, const char *first, const c
     size_t len;
 
     snprintf(name, sizeof(name), "%s%s", first, second);
-    len = strlen(name);
-    if (len > WEIR_CALLER_NAME) {
-        len = WEIR_CALLER_NAME;
-        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80)
-            len--;
-    }
+    len = cut(name, WEIR_CALLER_NAME);
     if (len > 0)
         json_object_set_new(caller, key, weir_alloc_check(json_stringn(name, len)));
 }
@@ -61,7 +70,7 @@ static void put_identity(json_t *caller, const weir_identity_t *identity)
 
     put_name(caller, "subject", "sub:", identity->subject);
     /* A long name of the edge leaves room for the issuer's. */
-    snprintf(actor, sizeof(actor), "%.64s ", identity->actor);
+    snprintf(actor, sizeof(actor), "%.*s ", (int)cut(identity->actor, 64), identity->actor);
     put_name(caller, "actor", actor, identity->issuer);
 }
 

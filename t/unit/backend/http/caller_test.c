@@ -92,6 +92,15 @@ static void an_identity_names_subject_and_actor(void **state)
              WEIR_CALLER_NAME - 5, subject);
     is_text(WEIR_CALLER_OFF, text);
 
+    /* an edge with a name whose character is cut */
+    memset(subject, 'x', 63);
+    strcpy(subject + 63, "\xc3\xa9");
+    caller.subject = "s";
+    caller.actor = subject;
+    snprintf(text, sizeof(text), "{\"subject\":\"sub:s\",\"actor\":\"%.63s i\"}", subject);
+    is_text(WEIR_CALLER_OFF, text);
+    caller.subject = subject;
+
     /* the longest text */
     memset(subject, '\x1f', sizeof(subject) - 1);
     subject[sizeof(subject) - 1] = '\0';
