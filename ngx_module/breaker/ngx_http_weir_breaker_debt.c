@@ -187,7 +187,6 @@ ngx_http_weir_breaker_debt_tries(ngx_http_weir_breaker_debt_t *debt,
         return;
     }
 
-    state = r->upstream_states->elts;
     n = r->upstream_states->nelts;
 
     while (debt->tries + 1 < n) {
