@@ -23,6 +23,7 @@
 #include <ngx_http.h>
 
 #include "breaker/zone/ngx_http_weir_breaker_zone.h"
+#include "http/block/ngx_http_weir_block.h"
 
 
 #define NGX_HTTP_WEIR_BREAKER_ON_ERROR    0x0001
@@ -105,6 +106,7 @@ typedef struct {
  * A result that must be reported; the data of a cleanup of the request's pool.
  */
 typedef struct {
+    ngx_http_weir_block_t        block;    /* first member */
     ngx_http_request_t          *request;
     ngx_http_weir_breaker_t     *breaker;
     ngx_http_weir_breaker_ticket_t  ticket;
@@ -220,8 +222,21 @@ ngx_int_t ngx_http_weir_breaker_fallback(ngx_http_request_t *r,
 /* debt: installs the filter that sees the upstream's response. */
 void ngx_http_weir_breaker_init_filter(void);
 
-/* debt: the cleanup; reports the final result if the request still owes one. */
+/*
+ * debt: one that is not owed yet; NULL: no memory.  From owe on, its result is
+ * reported at the latest when the request ends.
+ */
+ngx_http_weir_breaker_debt_t *ngx_http_weir_breaker_debt_new(
+    ngx_http_request_t *r);
+void ngx_http_weir_breaker_debt_owe(ngx_http_weir_breaker_debt_t *debt,
+    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker,
+    ngx_http_weir_breaker_ticket_t *ticket);
+
+/* debt: reports the final result if the request still owes one. */
 void ngx_http_weir_breaker_cleanup(void *data);
+
+/* debt: the cleanup of one that is owed. */
+void ngx_http_weir_breaker_debt_end(void *data);
 
 
 /* True if there are tries to count; most requests have a single one. */
@@ -243,7 +258,7 @@ ngx_http_weir_breaker_debt(ngx_http_request_t *r)
     ngx_pool_cleanup_t  *cln;
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_weir_breaker_cleanup) {
+        if (cln->handler == ngx_http_weir_breaker_debt_end) {
             return cln->data;
         }
     }

@@ -23,6 +23,7 @@
 static ngx_int_t ngx_http_weir_breaker_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void ngx_http_weir_breaker_debt_give(void *data);
 static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final);
 static ngx_uint_t ngx_http_weir_breaker_is_failure(
@@ -31,6 +32,53 @@ static ngx_uint_t ngx_http_weir_breaker_is_failure(
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+static ngx_http_weir_blocks_t  ngx_http_weir_breaker_debt_blocks = {
+    sizeof(ngx_http_weir_breaker_debt_t), ngx_http_weir_breaker_debt_give, NULL,
+    0
+};
+
+
+ngx_http_weir_breaker_debt_t *
+ngx_http_weir_breaker_debt_new(ngx_http_request_t *r)
+{
+    return ngx_http_weir_block_take(&ngx_http_weir_breaker_debt_blocks,
+                                    r->pool);
+}
+
+
+void
+ngx_http_weir_breaker_debt_owe(ngx_http_weir_breaker_debt_t *debt,
+    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker,
+    ngx_http_weir_breaker_ticket_t *ticket)
+{
+    ngx_memzero(&debt->block + 1,
+                sizeof(ngx_http_weir_breaker_debt_t)
+                - sizeof(ngx_http_weir_block_t));
+    debt->request = r;
+    debt->breaker = breaker;
+    debt->ticket = *ticket;
+    debt->earlier = r->upstream;
+    debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
+
+    debt->block.cleanup.handler = ngx_http_weir_breaker_debt_end;
+}
+
+
+static void
+ngx_http_weir_breaker_debt_give(void *data)
+{
+    ngx_http_weir_block_give(&ngx_http_weir_breaker_debt_blocks, data);
+}
+
+
+void
+ngx_http_weir_breaker_debt_end(void *data)
+{
+    ngx_http_weir_breaker_settle(data, 1);
+    ngx_http_weir_breaker_debt_give(data);
+}
 
 
 void

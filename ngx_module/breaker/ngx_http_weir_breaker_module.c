@@ -21,9 +21,6 @@ static ngx_int_t ngx_http_weir_breaker_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     ngx_http_weir_breaker_loc_conf_t *blcf, ngx_http_weir_breaker_key_t *key);
-static void ngx_http_weir_breaker_owe(ngx_http_request_t *r,
-    ngx_pool_cleanup_t *cln, ngx_http_weir_breaker_t *breaker,
-    ngx_http_weir_breaker_ticket_t *ticket);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_breaker_add_variables(ngx_conf_t *cf);
@@ -152,16 +149,16 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
 {
     ngx_int_t                        rc;
     ngx_msec_t                       retry_after;
-    ngx_pool_cleanup_t              *cln;
     ngx_http_weir_breaker_t         *breaker;
+    ngx_http_weir_breaker_debt_t    *debt;
     ngx_http_weir_breaker_change_t   change;
     ngx_http_weir_breaker_ticket_t   ticket;
     ngx_http_weir_breaker_verdict_t  verdict;
 
     /* before asking the breaker: an admitted request must be able to report */
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_breaker_debt_t));
-    if (cln == NULL) {
+    debt = ngx_http_weir_breaker_debt_new(r);
+    if (debt == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -207,30 +204,12 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     }
 
     if (rc == NGX_OK) {
-        ngx_http_weir_breaker_owe(r, cln, breaker, &ticket);
+        ngx_http_weir_breaker_debt_owe(debt, r, breaker, &ticket);
     }
 
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_UPSTREAM);
 
     return NGX_DECLINED;
-}
-
-
-static void
-ngx_http_weir_breaker_owe(ngx_http_request_t *r, ngx_pool_cleanup_t *cln,
-    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_ticket_t *ticket)
-{
-    ngx_http_weir_breaker_debt_t  *debt;
-
-    debt = cln->data;
-    ngx_memzero(debt, sizeof(ngx_http_weir_breaker_debt_t));
-    debt->request = r;
-    debt->breaker = breaker;
-    debt->ticket = *ticket;
-    debt->earlier = r->upstream;
-    debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
-
-    cln->handler = ngx_http_weir_breaker_cleanup;
 }
 
 

@@ -23,6 +23,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "http/block/ngx_http_weir_block.h"
 #include "limit/slots/slots.h"
 
 
@@ -88,6 +89,7 @@ typedef enum {
  * request's pool, because an internal redirect clears module contexts.
  */
 typedef struct {
+    ngx_http_weir_block_t          block;     /* first member */
     ngx_http_request_t            *request;
     ngx_http_weir_limit_t         *limit;
     weir_slots_handle_t            ticket;

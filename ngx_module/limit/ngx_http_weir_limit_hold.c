@@ -29,22 +29,26 @@ static void ngx_http_weir_limit_hold_settle(ngx_http_weir_limit_hold_t *hold,
     weir_slots_state_t state);
 
 
+static ngx_http_weir_blocks_t  ngx_http_weir_limit_hold_blocks = {
+    sizeof(ngx_http_weir_limit_hold_t), ngx_http_weir_limit_hold_cleanup, NULL,
+    0
+};
+
+
 ngx_http_weir_limit_hold_t *
 ngx_http_weir_limit_hold_new(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t          *cln;
     ngx_http_weir_limit_hold_t  *hold;
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_limit_hold_t));
-    if (cln == NULL) {
+    hold = ngx_http_weir_block_take(&ngx_http_weir_limit_hold_blocks, r->pool);
+    if (hold == NULL) {
         return NULL;
     }
 
-    hold = cln->data;
-    ngx_memzero(hold, sizeof(ngx_http_weir_limit_hold_t));
+    ngx_memzero(&hold->block + 1,
+                sizeof(ngx_http_weir_limit_hold_t)
+                - sizeof(ngx_http_weir_block_t));
     hold->request = r;
-
-    cln->handler = ngx_http_weir_limit_hold_cleanup;
 
     ngx_http_set_ctx(r, hold, ngx_http_weir_limit_module);
 
@@ -56,6 +60,7 @@ static void
 ngx_http_weir_limit_hold_cleanup(void *data)
 {
     ngx_http_weir_limit_hold_leave(data);
+    ngx_http_weir_block_give(&ngx_http_weir_limit_hold_blocks, data);
 }
 
 
