@@ -75,6 +75,7 @@ typedef struct {
     /* of this worker */
 
     uint64_t                       revision;  /* up to which known is */
+    ngx_uint_t                     generation;  /* grows when known may change */
     ngx_http_weir_flag_known_t     known[WEIR_FLAGS_MAX];
     ngx_http_weir_flag_follower_t *follower;
 
@@ -98,6 +99,8 @@ typedef struct {
     ngx_str_t                  fallback;   /* the value where there is no
                                               variant */
     ngx_uint_t                 slot;       /* where it was known last */
+    weir_flag_t               *known;      /* NULL: not known */
+    ngx_uint_t                 generation; /* in which known is valid */
 } ngx_http_weir_flag_t;
 
 /* A weir_flag_context. */
@@ -130,6 +133,10 @@ weir_flag_t *ngx_http_weir_flag_zone_at(ngx_http_weir_flag_main_conf_t *fmcf,
 /* zone: the same by name; *slot is where to look first, and where it was. */
 weir_flag_t *ngx_http_weir_flag_zone_find(
     ngx_http_weir_flag_main_conf_t *fmcf, ngx_str_t *name, ngx_uint_t *slot);
+
+/* zone: the same of a weir_flag, which is looked for once a change. */
+weir_flag_t *ngx_http_weir_flag_zone_get(
+    ngx_http_weir_flag_main_conf_t *fmcf, ngx_http_weir_flag_t *wanted);
 
 
 /*

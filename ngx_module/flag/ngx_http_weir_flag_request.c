@@ -11,12 +11,19 @@
 #include <ngx_http.h>
 
 #include "flag/ngx_http_weir_flag.h"
+#include "http/block/ngx_http_weir_block.h"
+
+
+/* Bytes of a variant's name and value that need no memory of the pool. */
+#define NGX_HTTP_WEIR_FLAG_TEXT  128
 
 
 typedef struct {
-    ngx_http_weir_flag_t             *flag;
+    ngx_http_weir_block_t             block;  /* first member */
+    ngx_http_weir_flag_t             *flag;   /* NULL: not evaluated */
     ngx_str_t                         variant;
     ngx_str_t                         value;
+    u_char                            text[NGX_HTTP_WEIR_FLAG_TEXT];
 } ngx_http_weir_flag_answer_t;
 
 
@@ -29,6 +36,12 @@ static bool ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
     weir_flag_value_t *value);
 static ngx_int_t ngx_http_weir_flag_request_copy(ngx_pool_t *pool,
     ngx_http_weir_flag_answer_t *answer, const weir_flag_variant_t *variant);
+
+
+static ngx_http_weir_blocks_t  ngx_http_weir_flag_request_blocks = {
+    sizeof(ngx_http_weir_flag_answer_t), ngx_http_weir_flag_request_cleanup,
+    NULL, 0
+};
 
 
 ngx_int_t
@@ -53,13 +66,14 @@ ngx_http_weir_flag_request(ngx_http_request_t *r, ngx_http_weir_flag_t *flag,
         }
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_flag_answer_t));
-    if (cln == NULL) {
+    answer = ngx_http_weir_block_take(&ngx_http_weir_flag_request_blocks,
+                                      r->pool);
+    if (answer == NULL) {
         return NGX_ERROR;
     }
 
-    answer = cln->data;
-    ngx_memzero(answer, sizeof(ngx_http_weir_flag_answer_t));
+    answer->flag = NULL;
+    ngx_str_null(&answer->variant);
 
     if (ngx_http_weir_flag_request_evaluate(r, flag, answer) != NGX_OK) {
         return NGX_ERROR;
@@ -68,7 +82,6 @@ ngx_http_weir_flag_request(ngx_http_request_t *r, ngx_http_weir_flag_t *flag,
     /* until now a key that is made of the flag itself has found nothing */
 
     answer->flag = flag;
-    cln->handler = ngx_http_weir_flag_request_cleanup;
 
 found:
 
@@ -109,7 +122,7 @@ ngx_http_weir_flag_request_find(ngx_http_request_t *r, u_char *name, size_t len)
 static void
 ngx_http_weir_flag_request_cleanup(void *data)
 {
-    /* its memory is that of the pool */
+    ngx_http_weir_block_give(&ngx_http_weir_flag_request_blocks, data);
 }
 
 
@@ -137,7 +150,7 @@ ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
     context.lookup = ngx_http_weir_flag_request_lookup;
     context.data = r;
 
-    flag = ngx_http_weir_flag_zone_find(fmcf, &wanted->name, &wanted->slot);
+    flag = ngx_http_weir_flag_zone_get(fmcf, wanted);
     if (flag == NULL) {
         return NGX_OK;
     }
@@ -274,10 +287,16 @@ ngx_http_weir_flag_request_copy(ngx_pool_t *pool,
     ngx_http_weir_flag_answer_t *answer, const weir_flag_variant_t *variant)
 {
     u_char  *p;
+    size_t   len;
 
-    p = ngx_pnalloc(pool, variant->name.len + variant->text.len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
+    p = answer->text;
+    len = variant->name.len + variant->text.len;
+
+    if (len > NGX_HTTP_WEIR_FLAG_TEXT) {
+        p = ngx_pnalloc(pool, len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     answer->variant.data = p;

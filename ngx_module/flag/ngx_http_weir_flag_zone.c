@@ -168,6 +168,7 @@ ngx_http_weir_flag_zone_leave(ngx_http_weir_flag_main_conf_t *fmcf)
     }
 
     fmcf->follower = NULL;
+    fmcf->generation++;
     ngx_http_weir_follow_log_remove(&f->log);
 
     for (i = 0; i < f->nstaged; i++) {
@@ -548,6 +549,22 @@ ngx_http_weir_flag_zone_find(ngx_http_weir_flag_main_conf_t *fmcf,
 }
 
 
+weir_flag_t *
+ngx_http_weir_flag_zone_get(ngx_http_weir_flag_main_conf_t *fmcf,
+    ngx_http_weir_flag_t *wanted)
+{
+    ngx_http_weir_flag_zone_sync(fmcf);
+
+    if (wanted->generation != fmcf->generation) {
+        wanted->known = ngx_http_weir_flag_zone_find(fmcf, &wanted->name,
+                                                     &wanted->slot);
+        wanted->generation = fmcf->generation;
+    }
+
+    return wanted->known;
+}
+
+
 static void
 ngx_http_weir_flag_zone_sync(ngx_http_weir_flag_main_conf_t *fmcf)
 {
@@ -559,6 +576,8 @@ ngx_http_weir_flag_zone_sync(ngx_http_weir_flag_main_conf_t *fmcf)
     if (fmcf->revision == revision) {
         return;
     }
+
+    fmcf->generation++;
 
     for (i = 0; i < WEIR_FLAGS_MAX; i++) {
         ngx_http_weir_flag_zone_read(fmcf, i);
