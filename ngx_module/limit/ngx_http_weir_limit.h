@@ -169,17 +169,33 @@ ngx_int_t ngx_http_weir_limit_hold_wait(ngx_http_weir_limit_hold_t *hold);
 /* hold: gives the ticket back, if there is one. */
 void ngx_http_weir_limit_hold_leave(ngx_http_weir_limit_hold_t *hold);
 
-/*
- * hold: that of the request's present pass, or of its last one; NULL: it asked no
- * limit.
- */
-ngx_http_weir_limit_hold_t *ngx_http_weir_limit_hold(ngx_http_request_t *r);
+/* hold: the same as below, for a request that was redirected. */
+ngx_http_weir_limit_hold_t *ngx_http_weir_limit_hold_find(
+    ngx_http_request_t *r);
 
 /* hold: resumes requests of this process for which a zone has news. */
 void ngx_http_weir_limit_hold_news(ngx_shm_zone_t *zone);
 
 /* filter: installs the filters that see the upstream's response. */
 void ngx_http_weir_limit_filter_init(void);
+
+
+/*
+ * That of the request's present pass, or of its last one; NULL: it asked no limit.
+ */
+static ngx_inline ngx_http_weir_limit_hold_t *
+ngx_http_weir_limit_hold(ngx_http_request_t *r)
+{
+    ngx_http_weir_limit_hold_t  *hold;
+
+    hold = ngx_http_get_module_ctx(r, ngx_http_weir_limit_module);
+
+    if (hold || (!r->internal && !r->filter_finalize)) {
+        return hold;
+    }
+
+    return ngx_http_weir_limit_hold_find(r);
+}
 
 
 #endif /* _NGX_HTTP_WEIR_LIMIT_H_INCLUDED_ */

@@ -65,16 +65,10 @@ ngx_http_weir_limit_hold_cleanup(void *data)
 
 
 ngx_http_weir_limit_hold_t *
-ngx_http_weir_limit_hold(ngx_http_request_t *r)
+ngx_http_weir_limit_hold_find(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t          *cln;
     ngx_http_weir_limit_hold_t  *hold;
-
-    hold = ngx_http_get_module_ctx(r, ngx_http_weir_limit_module);
-
-    if (hold || (!r->internal && !r->filter_finalize)) {
-        return hold;
-    }
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
         if (cln->handler != ngx_http_weir_limit_hold_cleanup) {
