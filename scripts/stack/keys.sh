@@ -79,10 +79,12 @@ nginx_files() {
 }
 
 # For http {} and server {} of the edge, each in a line. Certificate and key are those of one
-# folder, which $realpath_root finds for each request; a new authority needs a reload.
+# folder, which $realpath_root finds for each connection: "map" asks it when a value is needed, and
+# once. A new authority needs a reload.
 nginx_http() {
     [ "$tls" = 1 ] || return 0
-    echo "proxy_ssl_certificate \$edge_pair/tls.crt;" \
+    echo "map '' \$edge_pair { default \$realpath_root; }" \
+        "proxy_ssl_certificate \$edge_pair/tls.crt;" \
         "proxy_ssl_certificate_key \$edge_pair/tls.key;" \
         "proxy_ssl_trusted_certificate $keys/edge/ca.crt; proxy_ssl_verify on;" \
         "proxy_ssl_name api.weir.internal; proxy_ssl_server_name on;" \
@@ -91,7 +93,7 @@ nginx_http() {
 
 nginx_server() {
     [ "$tls" = 1 ] || return 0
-    echo "root $keys/edge; set \$edge_pair \$realpath_root;"
+    echo "root $keys/edge;"
 }
 
 # Lines of the backend's configuration.

@@ -144,11 +144,11 @@ http {
     access_log off;
     weir_jwt_issuer test { issuer https://issuer.weir.example; audience weir-demo;
         jwks $keys/issuer/jwks.json; }
+    map '' \$edge_pair { default \$realpath_root; }
     upstream api { server 127.0.0.1:$self->{port} max_fails=0; keepalive 8; }
     server {
         listen 127.0.0.1:$self->{edge_port};
         root $keys/edge;
-        set \$edge_pair \$realpath_root;
         weir_jwt test optional;
         weir_identity key=$keys/identity/key.pem audience=shop;
         proxy_http_version 1.1;
