@@ -131,7 +131,6 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
     }
 
     body = ngx_http_weir_flag_ofrep_read(r);
-
     if (body == NULL) {
         return ngx_http_weir_flag_ofrep_fail(r, NGX_HTTP_BAD_REQUEST, &key,
                                  "PARSE_ERROR", "the body is no JSON object");
@@ -146,8 +145,8 @@ ngx_http_weir_flag_ofrep_answer(ngx_http_request_t *r)
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
 
     if (key.len == 0) {
-        answer = ngx_http_weir_flag_ofrep_all(fmcf, &context);
-        rc = ngx_http_weir_flag_ofrep_send(r, NGX_HTTP_OK, answer, 1);
+        rc = ngx_http_weir_flag_ofrep_send(r, NGX_HTTP_OK,
+                            ngx_http_weir_flag_ofrep_all(fmcf, &context), 1);
         json_decref(body);
         return rc;
     }
