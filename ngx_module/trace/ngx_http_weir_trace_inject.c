@@ -330,8 +330,8 @@ ngx_http_weir_trace_inject_write(ngx_http_request_t *r,
     }
 
     for (i = 0; i < WEIR_SPAN_ID_LEN; i++) {
-        id[i] = (uint8_t) (weir_unhex(digits[2 * i], 0) << 4
-                           | weir_unhex(digits[2 * i + 1], 0));
+        id[i] = (uint8_t) (weir_unhex(digits[2 * i], 0) * 16
+                           + weir_unhex(digits[2 * i + 1], 0));
     }
 
     return 1;
