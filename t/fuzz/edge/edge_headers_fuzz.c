@@ -1,5 +1,6 @@
 // uses: nginx hiredis
 // needs: ngx_module/cache/lookup/key/ngx_http_weir_cache_uri.c
+// needs: ngx_module/cache/lookup/key/ngx_http_weir_cache_flags.c ngx_module/cache/policy/tags.c
 // needs: ngx_module/cache/policy/cache_control.c
 // needs: ngx_module/cache/policy/vary.c ngx_module/cache/entry_mac.c common/hash/blake2b.c
 // needs: t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c
@@ -16,6 +17,7 @@
 #include "ngx_module/cache/serve/ngx_http_weir_cache_restore.c"
 
 #include "cache/lookup/key/ngx_http_weir_cache_uri.h"
+#include "flag/ngx_http_weir_flag.h"
 
 #include "budget.h"
 
@@ -34,6 +36,14 @@ ngx_uint_t ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *
 {
     (void)ctx, (void)name, (void)value;
     return 0;
+}
+
+/* The location has no weir_flag. */
+ngx_http_weir_flag_t *ngx_http_weir_flag_request_find(ngx_http_request_t *r, u_char *name,
+                                                      size_t len)
+{
+    (void)r, (void)name, (void)len;
+    return NULL;
 }
 
 static ngx_str_t line(const uint8_t **p, const uint8_t *end)
