@@ -25,6 +25,9 @@ chomp $token;
 is get($path, Authorization => "Bearer $token")->{status}, 200, '... is the token of the user';
 is get('/dashboard/daily-orders', Authorization => "Bearer $token")->{status}, 403,
     '... who is no operator';
+is get($path, Authorization => 'Bearer x')->{status}, 401, '... nobody with a bad token';
+ok comes_true(20, sub { (weir('ctl', 'audit', 'list'))[1] =~ /refused +GET \S+ +not_compact / }),
+    '... and who was refused is in the audit log';
 ($code, my $text) = weir('curl', '-s', '/dashboard/daily-orders');
 like $text, qr/"days":\[/, './weir curl has the token of an operator';
 ($code, $text) = weir('curl', '--sub', 'x', '--scope', 'shop:users', '-s', $path);
