@@ -1,6 +1,6 @@
 #!/bin/bash
-# instructions.sh: what metrics, traces, tokens, breakers, limits and flags cost: instructions of the
-# edge for a request, and requests per second.
+# instructions.sh: what metrics, traces, tokens, breakers, limits and flags cost: instructions of
+# the edge for a request, and requests per second.
 # docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -61,7 +61,7 @@ http=([none]='' [metrics]='' [traces-0]="$export_to ratio=0;" [traces-10]="$expo
 breaker='weir_breaker_zone breakers 1m; weir_breaker zone=breakers;'
 limit='weir_limit_zone limits 1m; weir_limit zone=limits concurrent=100 queue=20 wait=100ms;'
 flag='weir_redis flags unix:@redis@; weir_flags redis=flags; weir_flag checkout;'
-flag+=' proxy_set_header X-Checkout $weir_flag_checkout;'
+flag+=" proxy_set_header X-Checkout \$weir_flag_checkout;"
 http+=([breaker]=$breaker [limit]=$limit [flag]=$flag [protected]="$breaker $limit $flag"
     [header]='proxy_set_header X-Checkout 1;')
 issuer='weir_jwt_issuer main { issuer https://issuer.example; audience api; jwks @jwks@; }'
