@@ -148,11 +148,14 @@ sub database {
             . "sslrootcert=$keys/ctl/ca.crt $files connect_timeout=5");
     return $code;
 }
-is database('ctl', 'weir', 'verify-full'), 0, 'postgres: the operator\'s certificate is let in';
+is database('ctl', 'stack_operator', 'verify-full'), 0,
+    'postgres: the operator\'s certificate is let in';
+isnt database('ctl', 'weir', 'verify-full'), 0, '... not as the owner';
+isnt database('worker', 'stack_api', 'verify-full'), 0, '... nor a part as another one';
 isnt database('ctl', 'postgres', 'verify-full'), 0, '... not as superuser';
-isnt database('edge', 'weir', 'verify-full'), 0, '... nor that of the edge';
-isnt database(undef, 'weir', 'require'), 0, '... nor none';
-isnt database('ctl', 'weir', 'disable'), 0, '... nor anyone in the clear';
+isnt database('edge', 'stack_api', 'verify-full'), 0, '... nor that of the edge';
+isnt database(undef, 'stack_api', 'require'), 0, '... nor none';
+isnt database('ctl', 'stack_operator', 'disable'), 0, '... nor anyone in the clear';
 
 # The files of sockets, for another user of the machine.
 SKIP: {
