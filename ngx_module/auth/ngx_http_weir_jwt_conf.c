@@ -395,8 +395,9 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_jwt_loc_conf_t  *prev = parent;
     ngx_http_weir_jwt_loc_conf_t  *conf = child;
 
-    ngx_uint_t                 own;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_uint_t                      own;
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
 
     own = (conf->rules != NGX_CONF_UNSET_PTR);
 
@@ -417,7 +418,12 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
     if (conf->issuers) {
+        jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
+        jmcf->any |= (clcf->satisfy == NGX_HTTP_SATISFY_ANY);
+
         return ngx_http_weir_jwt_conf_challenges(cf, conf) == NGX_OK
                ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
@@ -427,8 +433,6 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
     if (conf->rules == NULL || (conf->off && !own)) {
         return NGX_CONF_OK;
     }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                   "\"weir_jwt_require\" has no \"weir_jwt\" in location \"%V\","

@@ -179,7 +179,7 @@ static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
     ngx_int_t                      rc;
-    ngx_uint_t                     may, count;
+    ngx_uint_t                     may, count, before;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -189,6 +189,10 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_jwt_module);
+    before = ctx && ctx->conf == jlcf
+             && ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED;
+
     rc = ngx_http_weir_jwt_request_wait(r, &ctx);
 
     if (rc != NGX_OK) {
@@ -197,10 +201,12 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 
     /*
      * a variable may have needed the token before "limit_req" or another module
-     * of this phase has waited
+     * of this phase has waited, and the token itself may have waited for its turn
      */
 
-    ngx_http_weir_jwt_request_recheck(ctx);
+    if (before) {
+        ngx_http_weir_jwt_request_recheck(ctx);
+    }
 
     may = ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
           && ngx_http_weir_jwt_rules_permit(ctx);
@@ -523,6 +529,10 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
         != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (!jmcf->any) {
+        return NGX_OK;
     }
 
     return ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,

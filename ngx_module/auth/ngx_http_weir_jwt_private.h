@@ -93,6 +93,8 @@ typedef struct {
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
+    ngx_uint_t            any;        /* bool: a location with one has "satisfy
+                                         any" */
     size_t                size;       /* weir_jwt_zone; 0: none */
     ngx_http_weir_jwt_revocation_t  *revocation;    /* NULL: none */
     ngx_http_weir_jwt_memory_t  *memory;    /* if used */
