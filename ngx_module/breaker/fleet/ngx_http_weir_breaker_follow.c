@@ -166,6 +166,11 @@ ngx_http_weir_breaker_follow_message(ngx_http_weir_follow_log_t *log,
     weir_breaker_message_t              message;
     ngx_http_weir_breaker_follower_t   *f = log->data;
 
+    if (!f->listens) {
+        /* the stream may have been made anew while Redis was away */
+        ngx_http_weir_breaker_follow_restarted(log);
+    }
+
     wrong = weir_breaker_message_read(texts, n, &message);
 
     if (wrong) {
@@ -372,7 +377,7 @@ ngx_http_weir_breaker_follow_restarted(ngx_http_weir_follow_log_t *log)
 
     for (i = 0; i < f->conf->zones.nelts; i++) {
         if (ngx_http_weir_breaker_zone_redis(zone[i]) == f->redis) {
-            ngx_http_weir_breaker_steer_again(zone[i]);
+            ngx_http_weir_breaker_steer_again(zone[i], log->stream.info.last);
         }
     }
 }

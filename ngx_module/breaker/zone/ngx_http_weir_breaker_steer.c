@@ -120,14 +120,19 @@ ngx_http_weir_breaker_steer_is_new(ngx_shm_zone_t *shm_zone,
 
 
 void
-ngx_http_weir_breaker_steer_again(ngx_shm_zone_t *shm_zone)
+ngx_http_weir_breaker_steer_again(ngx_shm_zone_t *shm_zone,
+    weir_position_t last)
 {
     ngx_http_weir_breaker_zone_t  *zone;
 
     zone = shm_zone->data;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
-    ngx_memzero(&zone->sh->steered, sizeof(weir_position_t));
+
+    if (weir_position_cmp(zone->sh->steered, last) > 0) {
+        ngx_memzero(&zone->sh->steered, sizeof(weir_position_t));
+    }
+
     ngx_shmtx_unlock(&zone->shpool->mutex);
 }
 

@@ -183,8 +183,12 @@ ngx_int_t ngx_http_weir_breaker_steer(ngx_shm_zone_t *zone,
 ngx_uint_t ngx_http_weir_breaker_steer_is_new(ngx_shm_zone_t *zone,
     weir_position_t position);
 
-/* steer: the stream of orders begins again. */
-void ngx_http_weir_breaker_steer_again(ngx_shm_zone_t *zone);
+/*
+ * steer: last is the last position of the stream of orders.  It is another stream,
+ * and begins again, if an order of a later position has been obeyed.
+ */
+void ngx_http_weir_breaker_steer_again(ngx_shm_zone_t *zone,
+    weir_position_t last);
 
 /* steer: the state of the follower of the stream, and the mutex for it. */
 ngx_http_weir_follow_log_sh_t *ngx_http_weir_breaker_steer_log(

@@ -164,4 +164,17 @@ like breaker('right', 'hint')->{reason}, qr/^2 calls in a row failed/,
 is_deeply codes('right', ('/deaf/fail') x 3, '/deaf/ok'), [(500) x 3, 200],
     'not without share=hint';
 
+# --- another Redis whose clock is behind -------------------------------------------------------
+redis('XADD', 'weir:breaker', '99999999999999-1', 'steer', 'open', 'key', 'other', 'for', 60000);
+until_true('the edges have an order of later', sub {
+    "@{codes('left', '/other/ok')} @{codes('right', '/other/ok')}" eq '503 503';
+});
+stop(redis => 'TERM');
+start_redis();
+redis('DEL', 'weir:breaker');
+steer('auto', 'key', 'other');
+until_true('orders of a stream that was made while Redis was away are obeyed', sub {
+    "@{codes('left', '/other/ok')} @{codes('right', '/other/ok')}" eq '200 200';
+});
+
 done_testing;
