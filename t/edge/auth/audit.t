@@ -11,7 +11,7 @@ use Scene;
 use Test::More;
 use Token;
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_answers redis_server redis_users redis_watch);
 
 plan skip_all => 'sends a flood of its own' if in_world('tls', 'http2');
 
@@ -22,8 +22,9 @@ start_upstream(sub { answer('200 OK', [], 'fresh') });
 $Scene::redis_address = my $redis = free_port();
 
 sub start_redis {
-    spawn('redis', [redis_server(), '--port', $redis, '--save', '', '--dir', $dir]);
-    until_true('Redis listens', sub { listens($redis) });
+    spawn('redis', [redis_server(), redis_users($dir), '--port', $redis, '--save', '', '--dir', $dir]);
+    until_true('Redis answers', sub { redis_answers($redis) });
+    redis_watch($redis);
 }
 start_redis();
 
