@@ -5,15 +5,18 @@ use warnings;
 
 use FindBin '$Bin';
 use lib "$Bin/../lib";
+use File::Basename 'dirname';
 use HTTP::Tiny;
 use Test::More;
 use Weir::Processes;
+use Weir::Redis 'redis_parameters';
 
 plan skip_all => 'needs the processes of a plain nginx' if $ENV{WEIR_NGINX};
 
 my $root = "$Bin/../..";
 my ($module, @probes) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 my $port = free_port();
+my $login = redis_parameters(dirname($ENV{TEST_NGINX_REDIS_SOCK}));
 my $log = "$dir/logs/error.log";
 spit("$dir/login.jwks", '{"keys":[{"kty":"OKP","crv":"Ed25519",'
         . '"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}');
@@ -53,12 +56,14 @@ $temp
     weir_cache_zone answers 1m;
     weir_metrics_zone 1m;
     weir_exporter otlp http://127.0.0.1:9;
-    weir_redis main unix:$ENV{TEST_NGINX_REDIS_SOCK};
+    weir_redis main unix:$ENV{TEST_NGINX_REDIS_SOCK} $login;
     weir_jwt_issuer login { issuer i; audience a; jwks $dir/login.jwks; }
     weir_jwt_revocation redis=main;
     weir_flags redis=main;
+    weir_jwt_dpop origin=https://api.example;
     server {
         listen 127.0.0.1:$port;
+        location /bound { weir_jwt login bound=dpop; return 204; }
         location /cached/ { weir_cache answers; proxy_pass http://127.0.0.1:$port/fresh/; }
         location /fresh/ { expires 1h; return 200 \$request_id; }
         location /broken {
@@ -149,7 +154,7 @@ d = hashlib.blake2b(b"$dir/login.jwks", digest_size=8, person=b"weir jwks").dige
 print("%016x" % int.from_bytes(d, "little"), end="")'`;
 my @zones = (qw(answers upstreams slots weir_exporter:protobuf weir_metrics:LAYOUT weir_jwt:LAYOUT),
     "weir_jwt_issuer:login:$hash", 'weir_jwt_revocation:LAYOUT:main',
-    'weir_flags:LAYOUT:main');
+    'weir_flags:LAYOUT:main', 'weir_jwt_dpop:LAYOUT');
 my $layout;
 is $zones, scalar @zones, 'every kind of zone is tried';
 for my $zone (@zones) {

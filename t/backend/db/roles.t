@@ -102,7 +102,8 @@ SQL
 subtest 'a role may call each function that a program calls' => sub {
     my $s = Weir::Stack->new(redis => 0);
     my %granted = map { %{ $_->{calls} } } values %$guide;
-    my @sources = split ' ', `find "$FindBin::Bin/../../../backend" -name '*.c' -not -path '*/migrate/*'`;
+    my $find = "find '$FindBin::Bin/../../../backend' -name '*.c' -not -path '*/migrate/*'";
+    my @sources = split ' ', `$find`;
     my $programs = join "\n", map { slurp($_) } @sources;
     my %called = map { $_ => 1 } $programs =~ /\b(?:SELECT|FROM)[ ]+(?:\w+\()*?(\w+)\((?:\$\d|\))/g;
     my @functions = split /\n/, $s->psql("SELECT DISTINCT p.proname FROM pg_proc p"

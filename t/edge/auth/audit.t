@@ -22,7 +22,8 @@ start_upstream(sub { answer('200 OK', [], 'fresh') });
 $Scene::redis_address = my $redis = free_port();
 
 sub start_redis {
-    spawn('redis', [redis_server(), redis_users($dir), '--port', $redis, '--save', '', '--dir', $dir]);
+    spawn('redis',
+        [redis_server(), redis_users($dir), '--port', $redis, '--save', '', '--dir', $dir]);
     until_true('Redis answers', sub { redis_answers($redis) });
     redis_watch($redis);
 }

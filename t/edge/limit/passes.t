@@ -62,7 +62,8 @@ held_requests(1);
 my @all = map { ask('/cached?3') } 1 .. 8;
 until_in_queue('cached', 1);
 my @got = map { status_of($_) } @all;
-is "@got", '503 503 503 503 503 503 503 503', 'who waits for a fetch that is refused is refused, too';
+is "@got", '503 503 503 503 503 503 503 503',
+    'who waits for a fetch that is refused is refused, too';
 release($cached);
 status_of($other);
 all_free();

@@ -1,8 +1,13 @@
+use FindBin '$Bin';
+use lib "$Bin/../../../lib";
+use File::Basename 'dirname';
 use Test::Nginx::Socket 'no_plan';
+use Weir::Redis 'redis_parameters';
 
 no_shuffle();
 
-our $redis = 'weir_redis main unix:$TEST_NGINX_REDIS_SOCK;';
+my $socket = $ENV{TEST_NGINX_REDIS_SOCK};
+our $redis = "weir_redis main unix:$socket " . redis_parameters(dirname($socket)) . ';';
 our $zone = $redis . 'weir_cache_zone api 1m redis=main;';
 
 run_tests();
