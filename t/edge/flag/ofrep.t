@@ -44,7 +44,8 @@ sub value {
     return $r->{status} == 200 ? decode_json($r->{content})->{value} : $r->{status};
 }
 until_true('the flags are there', sub { value('early') eq 'first' });
-is value('late'), 'there', 'flags that were deleted take no room in what an edge reads at its start';
+is value('late'), 'there',
+    'flags that were deleted take no room in what an edge reads at its start';
 
 my $answer = chunked('{"context":', '{"targetingKey":"x"}', '}');
 like $answer, qr/ 200 .*"value":"first"/s, 'a body in several chunks is read';
@@ -60,7 +61,8 @@ my $status = $client->answer($stream)->{status};
 is $status, 200, '... and one in several frames of HTTP/2';
 
 sub chunked {
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => port_of_edge()) or die $!;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => port_of_edge())
+        or die $!;
     print $socket "POST $path/early HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         . "Transfer-Encoding: chunked\r\n\r\n";
     for my $part (@_) {
