@@ -336,8 +336,8 @@ ngx_http_weir_flag_zone_commit(ngx_http_weir_follow_log_t *log)
     /* flags that are deleted make room for others */
 
     for (i = 0; i < 2 * f->nstaged; i++) {
-        s = &f->staged[i % f->nstaged];
         deleted = (i < f->nstaged);
+        s = &f->staged[deleted ? i : i - f->nstaged];
 
         if ((s->text == NULL) != deleted) {
             continue;
