@@ -7,9 +7,9 @@
  * keeps such tokens in a table of fixed size, in which a newer one takes the
  * place of an older one.
  *
- * A place is found by a keyed digest of all that the token says, so that nobody
- * can find a request that gets the token of another caller, or that takes the
- * place of a certain other one.
+ * A place is found by a keyed hash of all that the token says, so that nobody
+ * can find a request that takes the place of a certain other one; and what it
+ * says is compared, byte by byte.
  */
 
 #include <ngx_config.h>
@@ -17,37 +17,48 @@
 #include <ngx_http.h>
 
 #include "auth/identity/ngx_http_weir_identity_private.h"
-#include "common/hash/blake2b.h"
+#include "common/hash/siphash.h"
 #include "common/ids/random.h"
 #include "common/problem.h"
 
 
 #define NGX_HTTP_WEIR_IDENTITY_PLACES  1024  /* a power of two */
-#define NGX_HTTP_WEIR_IDENTITY_DIGEST  32    /* bytes */
+#define NGX_HTTP_WEIR_IDENTITY_SAID    1536  /* bytes that a token says; one that
+                                                says more is longer than KEPT */
 #define NGX_HTTP_WEIR_IDENTITY_KEPT    2048  /* bytes of a token; longer ones are
                                                 not kept */
 #define NGX_HTTP_WEIR_IDENTITY_ID      16    /* bytes of a jti */
 
 
+/* What a token says, in a form of which no two statements have the same. */
 typedef struct {
-    uint8_t                        digest[NGX_HTTP_WEIR_IDENTITY_DIGEST];
+    size_t                         len;      /* 0: too long to be kept */
+    u_char                         data[NGX_HTTP_WEIR_IDENTITY_SAID];
+} ngx_http_weir_identity_said_t;
+
+
+typedef struct {
     time_t                         second;   /* in which it was signed */
+    size_t                         said_len;
     size_t                         len;
-    u_char                        *token;    /* with room for KEPT; or NULL */
+    size_t                         room;     /* of kept */
+    u_char                        *kept;     /* what it says, and the token; or
+                                                NULL */
 } ngx_http_weir_identity_place_t;
 
 
 struct ngx_http_weir_identity_kept_s {
-    uint8_t                        secret[32];
+    weir_siphash_key_t             secret;
     ngx_http_weir_identity_place_t places[NGX_HTTP_WEIR_IDENTITY_PLACES];
 };
 
 
-static ngx_http_weir_identity_place_t *ngx_http_weir_identity_token_place(
-    ngx_http_weir_identity_kept_t *kept,
+static void ngx_http_weir_identity_token_say(
     ngx_http_weir_identity_loc_conf_t *ilcf,
     ngx_http_weir_identity_statement_t *statement,
-    uint8_t digest[NGX_HTTP_WEIR_IDENTITY_DIGEST]);
+    ngx_http_weir_identity_said_t *said);
+static ngx_http_weir_identity_place_t *ngx_http_weir_identity_token_place(
+    ngx_http_weir_identity_kept_t *kept, ngx_http_weir_identity_said_t *said);
 static ngx_int_t ngx_http_weir_identity_token_sign(ngx_http_request_t *r,
     ngx_http_weir_identity_loc_conf_t *ilcf,
     ngx_http_weir_identity_statement_t *statement, ngx_str_t *token);
@@ -57,8 +68,8 @@ static size_t ngx_http_weir_identity_token_claims(char *buf, size_t size,
 static size_t ngx_http_weir_identity_token_member(char *buf, size_t size,
     size_t at, const char *name, weir_str_t value);
 static void ngx_http_weir_identity_token_keep(
-    ngx_http_weir_identity_place_t *place, uint8_t *digest, ngx_str_t *token,
-    ngx_log_t *log);
+    ngx_http_weir_identity_place_t *place, ngx_http_weir_identity_said_t *said,
+    ngx_str_t *token, ngx_log_t *log);
 
 
 ngx_int_t
@@ -66,7 +77,7 @@ ngx_http_weir_identity_token(ngx_http_request_t *r,
     ngx_http_weir_identity_loc_conf_t *ilcf,
     ngx_http_weir_identity_statement_t *statement, ngx_str_t *token)
 {
-    uint8_t                              digest[NGX_HTTP_WEIR_IDENTITY_DIGEST];
+    ngx_http_weir_identity_said_t        said;
     ngx_http_weir_identity_place_t      *place;
     ngx_http_weir_identity_main_conf_t  *imcf;
 
@@ -76,11 +87,17 @@ ngx_http_weir_identity_token(ngx_http_request_t *r,
         return ngx_http_weir_identity_token_sign(r, ilcf, statement, token);
     }
 
-    place = ngx_http_weir_identity_token_place(imcf->kept, ilcf, statement,
-                                               digest);
+    ngx_http_weir_identity_token_say(ilcf, statement, &said);
 
-    if (place->token && place->second == ngx_time()
-        && ngx_memcmp(place->digest, digest, sizeof(digest)) == 0)
+    if (said.len == 0) {
+        return ngx_http_weir_identity_token_sign(r, ilcf, statement, token);
+    }
+
+    place = ngx_http_weir_identity_token_place(imcf->kept, &said);
+
+    if (place->kept && place->second == ngx_time()
+        && place->said_len == said.len
+        && ngx_memcmp(place->kept, said.data, said.len) == 0)
     {
         token->data = ngx_pnalloc(r->pool, place->len);
         if (token->data == NULL) {
@@ -88,7 +105,7 @@ ngx_http_weir_identity_token(ngx_http_request_t *r,
         }
 
         token->len = place->len;
-        ngx_memcpy(token->data, place->token, place->len);
+        ngx_memcpy(token->data, place->kept + place->said_len, place->len);
 
         return NGX_OK;
     }
@@ -99,25 +116,30 @@ ngx_http_weir_identity_token(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_http_weir_identity_token_keep(place, digest, token,
+    ngx_http_weir_identity_token_keep(place, &said, token,
                                       r->connection->log);
 
     return NGX_OK;
 }
 
 
-static ngx_http_weir_identity_place_t *
-ngx_http_weir_identity_token_place(ngx_http_weir_identity_kept_t *kept,
-    ngx_http_weir_identity_loc_conf_t *ilcf,
+static void
+ngx_http_weir_identity_token_say(ngx_http_weir_identity_loc_conf_t *ilcf,
     ngx_http_weir_identity_statement_t *statement,
-    uint8_t digest[NGX_HTTP_WEIR_IDENTITY_DIGEST])
+    ngx_http_weir_identity_said_t *said)
 {
-    uint32_t         place;
-    ngx_uint_t       i;
-    uint64_t         lengths[6];
-    uintptr_t        location;
-    weir_str_t       texts[5];
-    weir_blake2b_t   b;
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+    weir_str_t   texts[5];
+
+    /* key, issuer, audience and ttl are the location's */
+
+    struct {
+        uintptr_t  location;
+        uint64_t   lengths[5];
+        uint64_t   prefix;
+    } head;
 
     texts[0] = statement->caller.subject;
     texts[1] = statement->caller.issuer;
@@ -125,33 +147,44 @@ ngx_http_weir_identity_token_place(ngx_http_weir_identity_kept_t *kept,
     texts[3] = statement->method;
     texts[4] = statement->path;
 
-    for (i = 0; i < 5; i++) {
-        lengths[i] = texts[i].len;
-    }
+    ngx_memzero(&head, sizeof(head));
+    head.location = (uintptr_t) ilcf;
+    head.prefix = statement->prefix;
 
-    lengths[5] = statement->prefix;
-
-    weir_blake2b_begin(&b, NGX_HTTP_WEIR_IDENTITY_DIGEST,
-                       (weir_str_t) { (char *) kept->secret,
-                                      sizeof(kept->secret) },
-                       WEIR_STR("weir identity"));
-
-    /* key, issuer, audience and ttl are the location's; names are constants */
-
-    location = (uintptr_t) ilcf;
-    weir_blake2b_add(&b, (weir_str_t) { (char *) &location,
-                                        sizeof(location) });
-    weir_blake2b_add(&b, (weir_str_t) { (char *) lengths, sizeof(lengths) });
+    len = sizeof(head);
 
     for (i = 0; i < 5; i++) {
-        weir_blake2b_add(&b, texts[i]);
+        head.lengths[i] = texts[i].len;
+        len += texts[i].len;
     }
 
-    weir_blake2b_end(&b, digest);
+    said->len = 0;
 
-    ngx_memcpy(&place, digest, sizeof(place));
+    if (len > sizeof(said->data)) {
+        return;
+    }
 
-    return &kept->places[place % NGX_HTTP_WEIR_IDENTITY_PLACES];
+    said->len = len;
+    p = ngx_cpymem(said->data, &head, sizeof(head));
+
+    for (i = 0; i < 5; i++) {
+        if (texts[i].len) {
+            p = ngx_cpymem(p, texts[i].data, texts[i].len);
+        }
+    }
+}
+
+
+static ngx_http_weir_identity_place_t *
+ngx_http_weir_identity_token_place(ngx_http_weir_identity_kept_t *kept,
+    ngx_http_weir_identity_said_t *said)
+{
+    uint64_t  hash[2];
+
+    weir_siphash128(kept->secret,
+                    (weir_str_t) { (char *) said->data, said->len }, hash);
+
+    return &kept->places[hash[0] % NGX_HTTP_WEIR_IDENTITY_PLACES];
 }
 
 
@@ -281,22 +314,35 @@ ngx_http_weir_identity_token_member(char *buf, size_t size, size_t at,
 
 static void
 ngx_http_weir_identity_token_keep(ngx_http_weir_identity_place_t *place,
-    uint8_t *digest, ngx_str_t *token, ngx_log_t *log)
+    ngx_http_weir_identity_said_t *said, ngx_str_t *token, ngx_log_t *log)
 {
+    u_char  *kept;
+    size_t   size;
+
     if (token->len > NGX_HTTP_WEIR_IDENTITY_KEPT) {
         return;
     }
 
-    if (place->token == NULL) {
-        place->token = ngx_alloc(NGX_HTTP_WEIR_IDENTITY_KEPT, log);
+    size = said->len + token->len;
 
-        if (place->token == NULL) {
+    if (place->room < size) {
+        kept = ngx_alloc(size, log);
+
+        if (kept == NULL) {
             return;
         }
+
+        if (place->kept) {
+            ngx_free(place->kept);
+        }
+
+        place->kept = kept;
+        place->room = size;
     }
 
-    ngx_memcpy(place->digest, digest, sizeof(place->digest));
-    ngx_memcpy(place->token, token->data, token->len);
+    ngx_memcpy(place->kept, said->data, said->len);
+    ngx_memcpy(place->kept + said->len, token->data, token->len);
+    place->said_len = said->len;
     place->len = token->len;
     place->second = ngx_time();
 }
@@ -311,7 +357,7 @@ ngx_http_weir_identity_token_begin(ngx_cycle_t *cycle,
     imcf->kept = ngx_calloc(sizeof(ngx_http_weir_identity_kept_t), cycle->log);
 
     if (imcf->kept) {
-        weir_random(imcf->kept->secret, sizeof(imcf->kept->secret));
+        weir_random(&imcf->kept->secret, sizeof(imcf->kept->secret));
     }
 }
 
@@ -326,8 +372,8 @@ ngx_http_weir_identity_token_end(ngx_http_weir_identity_main_conf_t *imcf)
     }
 
     for (i = 0; i < NGX_HTTP_WEIR_IDENTITY_PLACES; i++) {
-        if (imcf->kept->places[i].token) {
-            ngx_free(imcf->kept->places[i].token);
+        if (imcf->kept->places[i].kept) {
+            ngx_free(imcf->kept->places[i].kept);
         }
     }
 
