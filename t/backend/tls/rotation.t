@@ -74,7 +74,7 @@ $conf =~ s{worker_processes auto;}{worker_processes 2; daemon off; pid $root/pid
     error_log $root/logs/error.log info;};
 my $temp = join ' ', map { "${_}_temp_path $root/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
 $conf =~ s/^http \{/http { access_log off; $temp keepalive_requests 1000000;/m;
-$conf =~ s/keepalive_requests 1000000;/keepalive_requests 20;/; # many new connections
+$conf =~ s/(keepalive 32;\s+keepalive_requests) \d+;/$1 20;/; # many new connections
 $pki->put('nginx.conf' => $conf);
 my ($nginx) = grep { -x } map { "$_/nginx" } split(/:/, $ENV{PATH}), '/usr/sbin';
 $s->start_process('nginx',
