@@ -66,7 +66,8 @@ static bool send_group(group_t *group);
 
 static void send_waiting(weir_batch_t *batch)
 {
-    assert(batch->running >= 0 && batch->running <= batch->in_flight);
+    assert(batch->running >= 0 && batch->running <= batch->in_flight && !batch->is_sending);
+    batch->is_sending = true;
     while (batch->head != NULL && batch->running < batch->in_flight) {
         group_t *group = take_head(batch);
 
@@ -76,6 +77,7 @@ static void send_waiting(weir_batch_t *batch)
         fail_group(group, "the database session is not open", "08003");
         weir_batch_group_unref(group);
     }
+    batch->is_sending = false;
 }
 
 static void on_answer(PGresult *result, const char *error, const char *sqlstate, void *arg)
@@ -227,7 +229,8 @@ bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, uint64_t 
     weir_batch_group_add(group, trace, deadline_us, values, cb, arg);
     batch->waiting++;
 
-    if (batch->running == batch->in_flight)
+    /* The caller may be the callback of a request that has failed while groups are sent. */
+    if (batch->running == batch->in_flight || batch->is_sending)
         return true;
 
     /* Nothing is in flight, so nothing else waits: the request is sent at once, alone. */

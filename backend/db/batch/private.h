@@ -50,8 +50,9 @@ struct weir_batch {
     char name[WEIR_DB_WORD_MAX + 1]; /* of the command, for spans */
     weir_batch_metrics_t metrics;
     weir_spent_t *spent;
-    int waiting; /* requests */
-    int running; /* groups */
+    int waiting;     /* requests */
+    int running;     /* groups */
+    bool is_sending; /* send_waiting() runs; it sends what is submitted meanwhile, too */
     weir_batch_group_t *head, **tail;
     weir_batch_group_t *last;
     weir_batch_group_t *spare;

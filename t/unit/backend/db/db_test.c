@@ -417,6 +417,32 @@ static void late_requests_are_not_sent(void **state)
     weir_batch_free(batch);
 }
 
+static weir_batch_t *again;
+
+/* As a pipelined request does, which is begun when the one before has its answer. */
+static void on_row_again(PGresult *result, int row, const char *error, const char *sqlstate,
+                         void *arg)
+{
+    on_row(result, row, error, sqlstate, arg);
+    assert_true(submit(again, "3", "w", "next"));
+}
+
+static void the_callback_of_a_late_request_may_submit(void **state)
+{
+    (void)state;
+    again = weir_batch_new(db, echo, 2, 1, 100, 1);
+    assert_true(submit(again, "0", "x", "first"));
+    assert_true(
+        weir_batch_submit(again, NULL, 1, (const char *[]){"1", "y"}, on_row_again, (void *)"a"));
+    assert_true(submit(again, "2", "z", "waits"));
+    run_until(4);
+    assert_string_equal(told, "a!57014 first=0x waits=2z next=3w ");
+
+    weir_db_free(db);
+    db = NULL;
+    weir_batch_free(again);
+}
+
 static void a_batch_of_late_requests_only_is_left_out(void **state)
 {
     weir_batch_t *batch;
@@ -478,6 +504,7 @@ int main(void)
         TEST(a_ceiling_makes_batches_smaller),
         TEST(an_error_of_the_statement_fails_the_whole_batch),
         TEST(late_requests_are_not_sent),
+        TEST(the_callback_of_a_late_request_may_submit),
         TEST(a_batch_of_late_requests_only_is_left_out),
         TEST(a_statement_ends_with_the_last_deadline_of_its_requests),
     };
