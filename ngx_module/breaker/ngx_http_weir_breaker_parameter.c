@@ -175,8 +175,7 @@ static ngx_int_t
 ngx_http_weir_breaker_parameter_key(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
 {
-    ngx_str_t                         name;
-    ngx_http_compile_complex_value_t  ccv;
+    ngx_str_t  name;
 
     if (ngx_http_weir_late_variable(value, &name)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -186,17 +185,9 @@ ngx_http_weir_breaker_parameter_key(ngx_conf_t *cf,
         return NGX_ABORT;
     }
 
-    breaker->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (breaker->key == NULL) {
-        return NGX_ABORT;
-    }
+    breaker->key = ngx_http_weir_compile(cf, value);
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-    ccv.cf = cf;
-    ccv.value = value;
-    ccv.complex_value = breaker->key;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_OK : NGX_ABORT;
+    return breaker->key ? NGX_OK : NGX_ABORT;
 }
 
 

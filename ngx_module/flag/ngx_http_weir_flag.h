@@ -106,7 +106,7 @@ typedef struct {
 /* A weir_flag_context. */
 typedef struct {
     ngx_str_t                  name;
-    ngx_http_complex_value_t   value;
+    ngx_http_complex_value_t  *value;
 } ngx_http_weir_flag_attribute_t;
 
 typedef struct {

@@ -128,18 +128,7 @@ static ngx_http_variable_t  ngx_http_weir_flag_vars[] = {
 static ngx_int_t
 ngx_http_weir_flag_add_variables(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_weir_flag_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-    }
-
-    return NGX_OK;
+    return ngx_http_weir_add_variables(cf, ngx_http_weir_flag_vars);
 }
 
 
@@ -386,8 +375,7 @@ static char *
 ngx_http_weir_flag_parameter(ngx_conf_t *cf, ngx_http_weir_flag_t *flag,
     ngx_str_t *value)
 {
-    ngx_str_t                         text, name;
-    ngx_http_compile_complex_value_t  ccv;
+    ngx_str_t  text, name;
 
     if (ngx_strncmp(value->data, "default=", 8) == 0
         && flag->fallback.data == NULL)
@@ -403,11 +391,6 @@ ngx_http_weir_flag_parameter(ngx_conf_t *cf, ngx_http_weir_flag_t *flag,
         text.data = value->data + 4;
         text.len = value->len - 4;
 
-        flag->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-        if (flag->key == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
         name.data = text.data + 1;
         name.len = strspn((char *) name.data,
                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -417,13 +400,9 @@ ngx_http_weir_flag_parameter(ngx_conf_t *cf, ngx_http_weir_flag_t *flag,
             flag->index = ngx_http_get_variable_index(cf, &name);
         }
 
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-        ccv.cf = cf;
-        ccv.value = &text;
-        ccv.complex_value = flag->key;
+        flag->key = ngx_http_weir_compile(cf, &text);
 
-        return ngx_http_compile_complex_value(&ccv) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
+        return flag->key ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -461,10 +440,9 @@ ngx_http_weir_flag_context(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_flag_loc_conf_t *flcf = conf;
 
-    ngx_str_t                         *value;
-    ngx_uint_t                         i;
-    ngx_http_weir_flag_attribute_t    *a;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_str_t                       *value;
+    ngx_uint_t                       i;
+    ngx_http_weir_flag_attribute_t  *a;
 
     value = cf->args->elts;
 
@@ -497,13 +475,9 @@ ngx_http_weir_flag_context(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     a->name = value[1];
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-    ccv.cf = cf;
-    ccv.value = &value[2];
-    ccv.complex_value = &a->value;
+    a->value = ngx_http_weir_compile(cf, &value[2]);
 
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return a->value ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -251,7 +251,7 @@ ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
                 continue;
             }
 
-            if (ngx_http_complex_value(r, &a[i].value, &text) != NGX_OK
+            if (ngx_http_complex_value(r, a[i].value, &text) != NGX_OK
                 || text.len == 0)
             {
                 return false;

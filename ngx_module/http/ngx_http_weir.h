@@ -151,6 +151,22 @@ void ngx_http_weir_declines(ngx_cycle_t *cycle, ngx_http_handler_pt handler);
 
 
 /*
+ * variables: adds the variables of a table that ends with
+ * ngx_http_null_variable, for preconfiguration; NGX_OK or NGX_ERROR (no memory,
+ * or nginx refused and logged a name).
+ */
+ngx_int_t ngx_http_weir_add_variables(ngx_conf_t *cf,
+    ngx_http_variable_t *vars);
+
+/*
+ * variables: a text of the configuration in which variables are replaced in
+ * each request, from the configuration's pool.  text is not kept.  NULL: no
+ * memory, or a variable that does not exist, which nginx has logged.
+ */
+ngx_http_complex_value_t *ngx_http_weir_compile(ngx_conf_t *cf,
+    ngx_str_t *text);
+
+/*
  * variables: true if a text contains a variable that has no value yet before
  * the content phase ($proxy_host, $upstream_..., $sent_http_..., $request_body
  * ...); name then points to it in the text.  A variable derived from such a one

@@ -1,8 +1,9 @@
 /*
- * nginx's variables that have a value only after a request's upstream was
- * chosen, asked or has answered.  Directives that are evaluated before the
- * content phase refuse them: their empty value would make different requests
- * alike, without any message.
+ * Variables: those of a module are added to nginx's, texts with variables are
+ * compiled, and those are found that have a value only after a request's
+ * upstream was chosen, asked or has answered.  Directives that are evaluated
+ * before the content phase refuse the last: their empty value would make
+ * different requests alike, without any message.
  */
 
 #include <ngx_config.h>
@@ -16,6 +17,46 @@ static ngx_uint_t ngx_http_weir_next_variable(ngx_str_t *text, u_char **pos,
     ngx_str_t *name);
 static ngx_uint_t ngx_http_weir_is_late(ngx_str_t *name);
 static ngx_uint_t ngx_http_weir_name_char(u_char c);
+
+
+ngx_int_t
+ngx_http_weir_add_variables(ngx_conf_t *cf, ngx_http_variable_t *vars)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = vars; v->name.len; v++) {
+
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_http_complex_value_t *
+ngx_http_weir_compile(ngx_conf_t *cf, ngx_str_t *text)
+{
+    ngx_http_complex_value_t          *value;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (value == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+    ccv.cf = cf;
+    ccv.value = text;
+    ccv.complex_value = value;
+
+    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? value : NULL;
+}
 
 
 ngx_uint_t

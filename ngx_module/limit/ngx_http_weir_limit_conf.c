@@ -245,8 +245,7 @@ ngx_http_weir_limit_priority(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_limit_loc_conf_t  *llcf = conf;
 
-    ngx_str_t                         *value, late;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_str_t  *value, late;
 
     if (llcf->priority != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -262,18 +261,9 @@ ngx_http_weir_limit_priority(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    llcf->priority = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (llcf->priority == NULL) {
-        return NGX_CONF_ERROR;
-    }
+    llcf->priority = ngx_http_weir_compile(cf, &value[1]);
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-    ccv.cf = cf;
-    ccv.value = &value[1];
-    ccv.complex_value = llcf->priority;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return llcf->priority ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -352,18 +352,15 @@ ngx_http_weir_limit_status_variable(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_weir_limit_add_variables(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var;
+    static ngx_http_variable_t  vars[] = {
 
-    static ngx_str_t  name = ngx_string("weir_limit_status");
+        { ngx_string("weir_limit_status"), NULL,
+          ngx_http_weir_limit_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
-    var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
-    if (var == NULL) {
-        return NGX_ERROR;
-    }
+          ngx_http_null_variable
+    };
 
-    var->get_handler = ngx_http_weir_limit_status_variable;
-
-    return NGX_OK;
+    return ngx_http_weir_add_variables(cf, vars);
 }
 
 

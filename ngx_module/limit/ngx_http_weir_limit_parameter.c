@@ -144,8 +144,7 @@ static ngx_int_t
 ngx_http_weir_limit_parameter_key(ngx_conf_t *cf,
     ngx_http_weir_limit_t *limit, ngx_str_t *value)
 {
-    ngx_str_t                          late;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_str_t  late;
 
     if (ngx_http_weir_late_variable(value, &late)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -155,17 +154,9 @@ ngx_http_weir_limit_parameter_key(ngx_conf_t *cf,
         return NGX_ABORT;
     }
 
-    limit->key = ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (limit->key == NULL) {
-        return NGX_ABORT;
-    }
+    limit->key = ngx_http_weir_compile(cf, value);
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-    ccv.cf = cf;
-    ccv.value = value;
-    ccv.complex_value = limit->key;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_OK : NGX_ABORT;
+    return limit->key ? NGX_OK : NGX_ABORT;
 }
 
 

@@ -157,8 +157,7 @@ static char *
 ngx_http_weir_trace_variable(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value)
 {
-    ngx_str_t                          name;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_str_t  name;
 
     /* the decision may fall before the upstream is asked */
 
@@ -169,17 +168,8 @@ ngx_http_weir_trace_variable(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    tlcf->sampling = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    tlcf->sampling = ngx_http_weir_compile(cf, value);
     if (tlcf->sampling == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-    ccv.cf = cf;
-    ccv.value = value;
-    ccv.complex_value = tlcf->sampling;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 

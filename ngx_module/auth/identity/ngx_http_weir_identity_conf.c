@@ -256,7 +256,6 @@ ngx_http_weir_identity_conf_bind(ngx_conf_t *cf,
     ngx_http_weir_identity_parameters_t *p)
 {
     ngx_str_t                            trace_id;
-    ngx_http_compile_complex_value_t     ccv;
     ngx_http_weir_identity_main_conf_t  *imcf;
 
     if (p->bind.len == 0 || ngx_strcmp(p->bind.data, "path") == 0) {
@@ -294,19 +293,9 @@ ngx_http_weir_identity_conf_bind(ngx_conf_t *cf,
                                  "a path that begins with \"/\" or a variable");
     }
 
-    ilcf->path = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (ilcf->path == NULL) {
-        return NGX_CONF_ERROR;
-    }
+    ilcf->path = ngx_http_weir_compile(cf, &p->path);
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = &p->path;
-    ccv.complex_value = ilcf->path;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return ilcf->path ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -96,10 +96,9 @@ static char *
 ngx_http_weir_cache_check_key(ngx_conf_t *cf,
     ngx_http_weir_cache_loc_conf_t *conf)
 {
-    ngx_str_t                           name;
-    ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_weir_loc_conf_t           *wlcf;
-    ngx_http_compile_complex_value_t    ccv;
+    ngx_str_t                  name;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_weir_loc_conf_t  *wlcf;
 
     if (conf->key) {
         return NGX_CONF_OK;
@@ -122,18 +121,9 @@ ngx_http_weir_cache_check_key(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    conf->pass = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (conf->pass == NULL) {
-        return NGX_CONF_ERROR;
-    }
+    conf->pass = ngx_http_weir_compile(cf, &wlcf->pass);
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-    ccv.cf = cf;
-    ccv.value = &wlcf->pass;
-    ccv.complex_value = conf->pass;
-
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return conf->pass ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
