@@ -254,6 +254,21 @@ static bool read_node(reading_t *r, const json_t *json, uint32_t at, unsigned de
     return true;
 }
 
+/* The name of the flag is the same for all contexts. */
+static bool reads_key_only(const weir_flag_t *flag)
+{
+    for (uint32_t i = 0; i < flag->nnodes; i++) {
+        const weir_flag_node_t *node = &flag->nodes[i];
+
+        if (node->op == WEIR_FLAG_OP_VAR &&
+            !weir_str_eq(node->value.text, WEIR_STR("targetingKey")) &&
+            !weir_str_eq(node->value.text, WEIR_STR("$flagd.flagKey")))
+            return false;
+    }
+
+    return true;
+}
+
 /* flagd takes an object without members, or null, for no targeting. */
 static bool read_targeting(reading_t *r, const json_t *json)
 {
@@ -276,6 +291,7 @@ static bool read_targeting(reading_t *r, const json_t *json)
     if (nodes != NULL)
         flag->nodes = nodes;
     flag->targeted = true;
+    flag->by_key = reads_key_only(flag);
 
     return true;
 }
@@ -368,6 +384,11 @@ static bool read_flag(reading_t *r, json_t *json)
     }
 
     return read_targeting(r, json_object_get(json, "targeting"));
+}
+
+bool weir_flag_is_by_key(const weir_flag_t *flag)
+{
+    return flag->by_key;
 }
 
 weir_flag_t *weir_flag_read(weir_str_t name, weir_str_t text, char *error, size_t size)

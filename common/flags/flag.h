@@ -65,6 +65,12 @@ void weir_flag_free(weir_flag_t *flag);
 
 weir_str_t weir_flag_name(const weir_flag_t *flag);
 
+/*
+ * True if the variant depends on the key alone: no attribute, no time. The answer for a key may
+ * then be kept for as long as the flag.
+ */
+bool weir_flag_is_by_key(const weir_flag_t *flag);
+
 /* --- evaluation --------------------------------------------------------------------------------
  */
 

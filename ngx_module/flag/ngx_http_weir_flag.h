@@ -88,6 +88,18 @@ typedef struct {
 } ngx_http_weir_flag_main_conf_t;
 
 
+/* Keys of a weir_flag whose answers a worker keeps, a power of 2. */
+#define NGX_HTTP_WEIR_FLAG_MEMOS     64
+#define NGX_HTTP_WEIR_FLAG_MEMO_KEY  40    /* bytes: an address of IPv6 fits */
+
+/* The answer for a key. */
+typedef struct {
+    ngx_uint_t                 generation; /* in which it is valid */
+    const weir_flag_variant_t *variant;    /* of the flag; NULL: none */
+    size_t                     len;        /* of the key; 0: unused */
+    u_char                     key[NGX_HTTP_WEIR_FLAG_MEMO_KEY];
+} ngx_http_weir_flag_memo_t;
+
 /* A weir_flag. */
 typedef struct {
     ngx_str_t                  name;
@@ -101,6 +113,7 @@ typedef struct {
     ngx_uint_t                 slot;       /* where it was known last */
     weir_flag_t               *known;      /* NULL: not known */
     ngx_uint_t                 generation; /* in which known is valid */
+    ngx_http_weir_flag_memo_t  memos[NGX_HTTP_WEIR_FLAG_MEMOS];
 } ngx_http_weir_flag_t;
 
 /* A weir_flag_context. */

@@ -4,6 +4,10 @@
  *
  * What was evaluated is kept as a cleanup of the request's pool: an internal
  * redirect clears the contexts of modules.
+ *
+ * Where a flag depends on the key alone, the worker keeps its answers for some
+ * keys.  Invariant: an answer points into the flag of its generation, and is not
+ * used in another one; the generation grows before a flag is freed.
  */
 
 #include <ngx_config.h>
@@ -30,6 +34,8 @@ typedef struct {
 static void ngx_http_weir_flag_request_cleanup(void *data);
 static ngx_int_t ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
     ngx_http_weir_flag_t *wanted, ngx_http_weir_flag_answer_t *answer);
+static const weir_flag_variant_t *ngx_http_weir_flag_request_remember(
+    ngx_http_weir_flag_t *wanted, weir_flag_context_t *context);
 static ngx_int_t ngx_http_weir_flag_request_key(ngx_http_request_t *r,
     ngx_http_weir_flag_t *flag, weir_str_t *key);
 static bool ngx_http_weir_flag_request_lookup(void *data, weir_str_t name,
@@ -155,13 +161,56 @@ ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    variant = weir_flag_evaluate(flag, &context, &reason);
+    variant = weir_flag_is_by_key(flag)
+              ? ngx_http_weir_flag_request_remember(wanted, &context)
+              : weir_flag_evaluate(flag, &context, &reason);
 
     if (variant == NULL) {
         return NGX_OK;
     }
 
     return ngx_http_weir_flag_request_copy(r->pool, answer, variant);
+}
+
+
+/*
+ * The variant that the known flag has for the key.  A key has one place, which
+ * its last bytes choose: addresses of neighbours differ there.
+ */
+
+static const weir_flag_variant_t *
+ngx_http_weir_flag_request_remember(ngx_http_weir_flag_t *wanted,
+    weir_flag_context_t *context)
+{
+    uint64_t                    last;
+    weir_str_t                  key;
+    weir_flag_reason_t          reason;
+    ngx_http_weir_flag_memo_t  *memo;
+
+    key = context->key;
+
+    if (key.len < sizeof(last) - 1 || key.len > NGX_HTTP_WEIR_FLAG_MEMO_KEY) {
+        return weir_flag_evaluate(wanted->known, context, &reason);
+    }
+
+    last = 0;
+    ngx_memcpy(&last, key.data + key.len - (sizeof(last) - 1),
+               sizeof(last) - 1);
+    last = (last ^ key.len) * 0x9e3779b97f4a7c15;
+    memo = &wanted->memos[(last >> 32) % NGX_HTTP_WEIR_FLAG_MEMOS];
+
+    if (memo->generation == wanted->generation && memo->len == key.len
+        && ngx_memcmp(memo->key, key.data, key.len) == 0)
+    {
+        return memo->variant;
+    }
+
+    memo->variant = weir_flag_evaluate(wanted->known, context, &reason);
+    memo->generation = wanted->generation;
+    memo->len = key.len;
+    ngx_memcpy(memo->key, key.data, key.len);
+
+    return memo->variant;
 }
 
 
@@ -216,7 +265,11 @@ ngx_http_weir_flag_request_key(ngx_http_request_t *r,
     fmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_flag_module);
 
     if (!ngx_http_weir_flag_request_variable(r, fmcf->subject, key)) {
-        (void) ngx_http_weir_flag_request_variable(r, fmcf->address, key);
+
+        /* $remote_addr */
+
+        key->data = (char *) r->connection->addr_text.data;
+        key->len = r->connection->addr_text.len;
     }
 
     return NGX_OK;

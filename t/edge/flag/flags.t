@@ -155,6 +155,23 @@ for my $value ('on', 'off', 'on') {
     is join('|', keys %seen), $value eq 'on' ? 1 : 0, "changed to $value: in all workers at once";
 }
 
+# --- answers that workers keep for keys are not those of other keys, or of former flags ---
+
+for my $end ('first', 'second', 'first') {
+    applied(set('New-Checkout', on_off({ if => [
+        { in => [{ var => 'targetingKey' }, ["$end-with-the-same-end"]] }, 'on', 'off'] })));
+    my %seen;
+    for (1 .. 20) {
+        $seen{$_} .= (flags("?key=$_-with-the-same-end"))[2] for qw(first second f1rst);
+    }
+    is $seen{$_}, ($_ eq $end ? 1 : 0) x 20, "$end is listed: $_" for sort keys %seen;
+}
+my $long = 'x' x 40;
+applied(set('New-Checkout', on_off({ if => [
+    { in => [{ var => 'targetingKey' }, ["${long}1", $long, '7']] }, 'on', 'off'] })));
+is join('', map { (flags("?key=$_"))[2] } $long, "${long}1", "${long}2", 7, 8, $long), '110101',
+    'short and long keys';
+
 # --- targeting by attributes ---
 
 applied(set('New-Checkout', on_off({ if => [

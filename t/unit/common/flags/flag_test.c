@@ -256,12 +256,48 @@ static void what_is_no_flag_is_refused(void **state)
     assert_null(weir_flag_read(WEIR_STR(""), WEIR_STR("{}"), error, sizeof(error)));
 }
 
+/* A wrong "true" would give one client the variant of another. */
+static void what_depends_on_the_key_alone_is_told(void **state)
+{
+    static const struct {
+        const char *targeting;
+        bool by_key;
+    } cases[] = {
+        {"{\"fractional\":[[\"a\",50],[\"b\",50]]}", true},
+        {"{\"fractional\":[{\"cat\":[{\"var\":\"$flagd.flagKey\"},{\"var\":\"targetingKey\"}]},"
+         "[\"a\",1],[\"b\",1]]}",
+         true},
+        {"{\"if\":[{\"in\":[{\"var\":\"targetingKey\"},[\"x\",\"y\"]]},\"a\",\"b\"]}", true},
+        {"{\"if\":[{\"in\":[\"x\",[\"y\",{\"var\":\"ip\"}]]},\"a\",\"b\"]}", false},
+        {"{\"if\":[{\"==\":[{\"var\":\"version\"},\"1\"]},\"a\",\"b\"]}", false},
+        {"{\"fractional\":[{\"var\":\"ip\"},[\"a\",1],[\"b\",1]]}", false},
+        {"{\"fractional\":[[{\"var\":\"ip\"},1],[\"b\",1]]}", false},
+        {"{\"if\":[{\">\":[{\"var\":\"$flagd.timestamp\"},1]},\"a\",\"b\"]}", false},
+        {"{\"if\":[{\"var\":[\"targetingKey\",{\"var\":\"x\"}]},\"a\",\"b\"]}", false},
+    };
+    char json[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        weir_flag_t *flag;
+
+        snprintf(json, sizeof(json),
+                 "{\"state\":\"ENABLED\",\"variants\":{\"a\":1,\"b\":2},\"targeting\":%s}",
+                 cases[i].targeting);
+        flag = read_flag(json);
+        if (weir_flag_is_by_key(flag) != cases[i].by_key)
+            fail_msg("%s", json);
+        weir_flag_free(flag);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hashes_are_those_of_murmur3),    cmocka_unit_test(rules_choose),
         cmocka_unit_test(a_tenth_of_the_keys_is_a_tenth), cmocka_unit_test(reasons_are_told_apart),
         cmocka_unit_test(what_is_no_flag_is_refused),
+        cmocka_unit_test(what_depends_on_the_key_alone_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
