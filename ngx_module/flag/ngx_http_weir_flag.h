@@ -76,6 +76,8 @@ typedef struct {
 
     uint64_t                       revision;  /* up to which known is */
     ngx_uint_t                     generation;  /* grows when known may change */
+    ngx_uint_t                     evaluating;  /* evaluations under way: known
+                                                   stays as it is */
     ngx_http_weir_flag_known_t     known[WEIR_FLAGS_MAX];
     ngx_http_weir_flag_follower_t *follower;
 
@@ -138,7 +140,7 @@ void ngx_http_weir_flag_zone_leave(ngx_http_weir_flag_main_conf_t *fmcf);
 
 /*
  * zone: the flag of a place, as it is now; NULL: none.  It is valid until the
- * next call for any flag.
+ * next call for any flag, and as long as evaluating is not 0.
  */
 weir_flag_t *ngx_http_weir_flag_zone_at(ngx_http_weir_flag_main_conf_t *fmcf,
     ngx_uint_t slot);

@@ -161,9 +161,16 @@ ngx_http_weir_flag_request_evaluate(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    variant = weir_flag_is_by_key(flag)
-              ? ngx_http_weir_flag_request_remember(wanted, &context)
-              : weir_flag_evaluate(flag, &context, &reason);
+    if (weir_flag_is_by_key(flag)) {
+        variant = ngx_http_weir_flag_request_remember(wanted, &context);
+
+    } else {
+        /* attributes may be made of other flags */
+
+        fmcf->evaluating++;
+        variant = weir_flag_evaluate(flag, &context, &reason);
+        fmcf->evaluating--;
+    }
 
     if (variant == NULL) {
         return NGX_OK;

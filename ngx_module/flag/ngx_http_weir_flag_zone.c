@@ -573,7 +573,7 @@ ngx_http_weir_flag_zone_sync(ngx_http_weir_flag_main_conf_t *fmcf)
 
     revision = fmcf->sh->revision;
 
-    if (fmcf->revision == revision) {
+    if (fmcf->revision == revision || fmcf->evaluating) {
         return;
     }
 
