@@ -48,7 +48,7 @@ struct weir_flag_s {
     const weir_flag_variant_t *standard; /* the default variant; NULL: none */
     bool enabled;
     bool targeted;
-    bool by_key; /* its targeting reads nothing of the context but the key */
+    bool by_key;             /* its targeting reads nothing of the context but the key */
     weir_flag_node_t *nodes; /* the first is the root */
     uint32_t nnodes;
 };

@@ -294,8 +294,10 @@ static void what_depends_on_the_key_alone_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes_are_those_of_murmur3),    cmocka_unit_test(rules_choose),
-        cmocka_unit_test(a_tenth_of_the_keys_is_a_tenth), cmocka_unit_test(reasons_are_told_apart),
+        cmocka_unit_test(hashes_are_those_of_murmur3),
+        cmocka_unit_test(rules_choose),
+        cmocka_unit_test(a_tenth_of_the_keys_is_a_tenth),
+        cmocka_unit_test(reasons_are_told_apart),
         cmocka_unit_test(what_is_no_flag_is_refused),
         cmocka_unit_test(what_depends_on_the_key_alone_is_told),
     };
