@@ -1,3 +1,4 @@
+#include "common/hint.h"
 #include "limit/slots/slots_private.h"
 
 /* ms between two looks for dead processes */
@@ -73,7 +74,7 @@ static void restore(weir_slots_t *slots, uint32_t i, uint64_t now)
  * A process died within a call. Its tickets are as good as those of others: they are reclaimed
  * later. A ticket whose key is free is none.
  */
-static void rebuild(weir_slots_t *slots, uint64_t now)
+static weir_apart void rebuild(weir_slots_t *slots, uint64_t now)
 {
     weir_slots_ticket_t *ticket;
 
