@@ -35,6 +35,10 @@
 #define NGX_HTTP_WEIR_BREAKER_ON_429      0x0040
 #define NGX_HTTP_WEIR_BREAKER_ON_5XX      0x0080    /* any other 5xx */
 
+/* A status of gRPC, from 0 to 15. */
+#define NGX_HTTP_WEIR_BREAKER_ON_GRPC(status)                                 \
+    ((ngx_uint_t) 0x10000 << (status))
+
 
 typedef struct {
     ngx_shm_zone_t              *zone;
@@ -170,6 +174,14 @@ weir_breaker_outcome_t ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
 weir_breaker_outcome_t ngx_http_weir_breaker_outcome_of_try(
     ngx_http_upstream_state_t *state, ngx_http_weir_breaker_t *breaker,
     ngx_uint_t *cause);
+
+/*
+ * outcome: NGX_OK if on= has the gRPC status of the response, which is in *cause
+ * then; NGX_DECLINED otherwise, and without such a status.  It may be in the
+ * header or, as soon as these have arrived, in the trailers.
+ */
+ngx_int_t ngx_http_weir_breaker_outcome_grpc(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker, ngx_uint_t *cause);
 
 /*
  * outcome: that of a client that left after waiting longer than slow=;

@@ -4,7 +4,8 @@
  * The result is reported by the first header filter, which sees the upstream's
  * own response, or nginx's 502 or 504 in its place.  So a client that reads the
  * body slowly has no influence.  A body that the upstream breaks off is
- * reported as a failure when the request ends.
+ * reported as a failure when the request ends, and so is a failure that gRPC
+ * tells in the trailers.
  *
  * The debt is the data of a cleanup of the request's pool, because an internal
  * redirect clears module contexts.  So every debt is settled, at the latest
@@ -194,8 +195,11 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
 
     } else if (final && !debt->failed && r->upstream
                && r->upstream == debt->upstream
-               && (debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
-               && ngx_http_weir_outcome_broke_off(r, missing))
+               && (((debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
+                    && ngx_http_weir_outcome_broke_off(r, missing))
+                   || ngx_http_weir_breaker_outcome_grpc(r, debt->breaker,
+                                                         &cause)
+                      == NGX_OK))
     {
         outcome = WEIR_BREAKER_FAILURE;
 

@@ -8,6 +8,11 @@
 #include "http/ngx_http_weir.h"
 
 
+#define NGX_HTTP_WEIR_BREAKER_ON_ANY_GRPC                                     \
+    (NGX_HTTP_WEIR_BREAKER_ON_GRPC(0) * 0xffff)
+
+
+static ngx_table_elt_t *ngx_http_weir_breaker_grpc_status(ngx_list_t *lines);
 static weir_breaker_outcome_t ngx_http_weir_breaker_outcome_slow(
     ngx_http_weir_breaker_t *breaker);
 static ngx_uint_t ngx_http_weir_breaker_on_status(ngx_uint_t status);
@@ -36,6 +41,12 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
     case NGX_HTTP_WEIR_OUTCOME_ANSWERED:
         what = ngx_http_weir_breaker_on_status(status);
         *cause = status;
+
+        if (!(breaker->on & what)
+            && ngx_http_weir_breaker_outcome_grpc(r, breaker, cause) == NGX_OK)
+        {
+            return WEIR_BREAKER_FAILURE;
+        }
 
         if (!(breaker->on & what)
             && ngx_http_weir_breaker_was_slow(r, breaker))
@@ -83,6 +94,80 @@ ngx_http_weir_breaker_outcome_of_try(ngx_http_upstream_state_t *state,
     *cause = NGX_HTTP_WEIR_BREAKER_ERROR;
     return (breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
            ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS;
+}
+
+
+/*
+ * The server is not trusted: a status that is no number from 0 to 16 is 2
+ * (unknown), as gRPC's clients take it.  16 (unauthenticated) is the caller's
+ * fault.
+ */
+
+ngx_int_t
+ngx_http_weir_breaker_outcome_grpc(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker, ngx_uint_t *cause)
+{
+    ngx_int_t         status;
+    ngx_table_elt_t  *line;
+
+    if (!(breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ANY_GRPC)
+        || r->upstream == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    line = ngx_http_weir_breaker_grpc_status(&r->upstream->headers_in.trailers);
+
+    if (line == NULL) {
+        line = ngx_http_weir_breaker_grpc_status(
+                                             &r->upstream->headers_in.headers);
+    }
+
+    if (line == NULL) {
+        return NGX_DECLINED;
+    }
+
+    status = ngx_atoi(line->value.data, line->value.len);
+
+    if (status == NGX_ERROR || status > 16) {
+        status = 2;
+    }
+
+    if (status > 15 || !(breaker->on & NGX_HTTP_WEIR_BREAKER_ON_GRPC(status))) {
+        return NGX_DECLINED;
+    }
+
+    *cause = NGX_HTTP_WEIR_BREAKER_GRPC + status;
+
+    return NGX_OK;
+}
+
+
+/* The line grpc-status, or NULL. */
+
+static ngx_table_elt_t *
+ngx_http_weir_breaker_grpc_status(ngx_list_t *lines)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *line;
+
+    static ngx_str_t  name = ngx_string("grpc-status");
+
+    for (part = &lines->part; part; part = part->next) {
+
+        line = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (line[i].hash && line[i].key.len == name.len
+                && ngx_strncasecmp(line[i].key.data, name.data, name.len) == 0)
+            {
+                return &line[i];
+            }
+        }
+    }
+
+    return NULL;
 }
 
 

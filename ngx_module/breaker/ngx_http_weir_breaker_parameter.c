@@ -50,6 +50,12 @@ static ngx_conf_bitmask_t  ngx_http_weir_breaker_on[] = {
                               |NGX_HTTP_WEIR_BREAKER_ON_503
                               |NGX_HTTP_WEIR_BREAKER_ON_504
                               |NGX_HTTP_WEIR_BREAKER_ON_5XX },
+    { ngx_string("grpc_unknown"), NGX_HTTP_WEIR_BREAKER_ON_GRPC(2) },
+    { ngx_string("grpc_deadline_exceeded"), NGX_HTTP_WEIR_BREAKER_ON_GRPC(4) },
+    { ngx_string("grpc_resource_exhausted"), NGX_HTTP_WEIR_BREAKER_ON_GRPC(8) },
+    { ngx_string("grpc_internal"), NGX_HTTP_WEIR_BREAKER_ON_GRPC(13) },
+    { ngx_string("grpc_unavailable"), NGX_HTTP_WEIR_BREAKER_ON_GRPC(14) },
+    { ngx_string("grpc_data_loss"), NGX_HTTP_WEIR_BREAKER_ON_GRPC(15) },
     { ngx_null_string, 0 }
 };
 
@@ -89,7 +95,9 @@ static ngx_http_weir_breaker_parameter_t  ngx_http_weir_breaker_parameters[] = {
     { ngx_string("share"), ngx_http_weir_breaker_parameter_share, 0, "hint" },
     { ngx_string("on"), ngx_http_weir_breaker_parameter_on, 0,
       "a list with commas of error, timeout, http_429, http_500, http_502,"
-      " http_503, http_504, http_5xx" },
+      " http_503, http_504, http_5xx, grpc_unknown, grpc_deadline_exceeded,"
+      " grpc_resource_exhausted, grpc_internal, grpc_unavailable,"
+      " grpc_data_loss" },
     { ngx_null_string, NULL, 0, NULL }
 };
 

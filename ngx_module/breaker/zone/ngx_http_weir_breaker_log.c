@@ -120,6 +120,13 @@ ngx_http_weir_breaker_log_reason(u_char *p, u_char *last,
         return ngx_slprintf(p, last, "; last: %s", causes[cause]);
     }
 
+    if (cause >= NGX_HTTP_WEIR_BREAKER_GRPC
+        && cause < NGX_HTTP_WEIR_BREAKER_GRPC + 16)
+    {
+        return ngx_slprintf(p, last, "; last: gRPC status %ui",
+                            cause - NGX_HTTP_WEIR_BREAKER_GRPC);
+    }
+
     return ngx_slprintf(p, last, "; last: status %ui", cause);
 }
 

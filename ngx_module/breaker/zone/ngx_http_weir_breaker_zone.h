@@ -43,6 +43,8 @@
 #define NGX_HTTP_WEIR_BREAKER_SLOW     3
 #define NGX_HTTP_WEIR_BREAKER_LEFT     4       /* the client left after slow= */
 #define NGX_HTTP_WEIR_BREAKER_CUT      5       /* the body broke off */
+#define NGX_HTTP_WEIR_BREAKER_GRPC     16      /* and the status of gRPC, from 0
+                                                  to 15 */
 
 
 typedef struct ngx_http_weir_breaker_node_s  ngx_http_weir_breaker_node_t;
