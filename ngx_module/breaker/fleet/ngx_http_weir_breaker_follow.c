@@ -185,8 +185,13 @@ ngx_http_weir_breaker_follow_message(ngx_http_weir_follow_log_t *log,
     }
 
     host = ngx_cycle->hostname;
+
+    /* one that comes while the follower listens is new, whatever the clocks say */
+
     rest = weir_breaker_message_rest(&message, position.ms,
-                                     ngx_http_weir_breaker_follow_now());
+                                     f->listens
+                                     ? position.ms
+                                     : ngx_http_weir_breaker_follow_now());
     zone = f->conf->zones.elts;
 
     for (i = 0; i < f->conf->zones.nelts; i++) {
