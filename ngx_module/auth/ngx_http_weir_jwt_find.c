@@ -1,6 +1,6 @@
 /*
  * Where the token of a request is: in Authorization, in another header, or in a
- * cookie.
+ * cookie (ngx_http_weir_jwt_cookie.c).
  */
 
 #include <ngx_config.h>
@@ -9,18 +9,19 @@
 
 #include "auth/ngx_http_weir_jwt_private.h"
 #include "common/text/token.h"
-#include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_jwt_find_count_cookies(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf);
-static ngx_int_t ngx_http_weir_jwt_find_cookie(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
 static ngx_int_t ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
     ngx_http_weir_jwt_scheme_e *scheme);
+static ngx_inline ngx_uint_t ngx_http_weir_jwt_find_count(
+    ngx_http_request_t *r, const ngx_str_t *name, weir_str_t *value);
+static ngx_inline ngx_uint_t ngx_http_weir_jwt_find_skip_bearer(
+    weir_str_t *text);
 static ngx_inline ngx_uint_t ngx_http_weir_jwt_find_skip_scheme(
     weir_str_t *text, const char *scheme, size_t len);
+static ngx_inline ngx_uint_t ngx_http_weir_jwt_find_is_same(const u_char *a,
+    const u_char *b, size_t len);
 
 
 ngx_int_t
@@ -31,98 +32,8 @@ ngx_http_weir_jwt_find(ngx_http_request_t *r,
     *scheme = NGX_HTTP_WEIR_JWT_BEARER;
 
     return conf->source == NGX_HTTP_WEIR_JWT_COOKIE
-           ? ngx_http_weir_jwt_find_cookie(r, conf, text)
+           ? ngx_http_weir_jwt_cookie(r, conf, text)
            : ngx_http_weir_jwt_find_header(r, conf, text, scheme);
-}
-
-
-/*
- * NGX_ABORT: there are several cookies of that name, of which the upstream
- * could read another one.  Names are compared as nginx does, without regard to
- * case; so are the ends of cookies, ";" and ",".
- */
-
-static ngx_int_t
-ngx_http_weir_jwt_find_count_cookies(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf)
-{
-    const char   *p, *last;
-    ngx_str_t     name;
-    weir_str_t   *line;
-    ngx_uint_t    i, n;
-    ngx_array_t  *lines;
-
-    static ngx_str_t  cookie = ngx_string("Cookie");
-
-    name.data = conf->name.data + sizeof("cookie_") - 1;
-    name.len = conf->name.len - (sizeof("cookie_") - 1);
-
-    lines = ngx_http_weir_header_lines(r, &r->headers_in.headers, &cookie);
-    if (lines == NULL) {
-        return NGX_ERROR;
-    }
-
-    line = lines->elts;
-    n = 0;
-
-    for (i = 0; i < lines->nelts; i++) {
-        p = line[i].data;
-        last = p + line[i].len;
-
-        while (p < last) {
-
-            while (p < last && (*p == ' ' || *p == '\t')) {
-                p++;
-            }
-
-            if ((size_t) (last - p) > name.len
-                && ngx_strncasecmp((u_char *) p, name.data, name.len) == 0
-                && (p[name.len] == '=' || p[name.len] == ' '
-                    || p[name.len] == '\t'))
-            {
-                n++;
-            }
-
-            while (p < last && *p != ';' && *p != ',') {
-                p++;
-            }
-
-            p++;
-        }
-    }
-
-    return n > 1 ? NGX_ABORT : NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_jwt_find_cookie(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text)
-{
-    ngx_int_t                   rc;
-    ngx_uint_t                  key;
-    ngx_http_variable_value_t  *v;
-
-    rc = ngx_http_weir_jwt_find_count_cookies(r, conf);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    key = ngx_hash_key(conf->name.data, conf->name.len);
-    v = ngx_http_get_variable(r, &conf->name, key);
-
-    if (v == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (v->not_found || v->len == 0) {
-        return NGX_DECLINED;
-    }
-
-    text->data = (char *) v->data;
-    text->len = v->len;
-
-    return NGX_OK;
 }
 
 
@@ -144,7 +55,7 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     name = conf->source == NGX_HTTP_WEIR_JWT_HEADER ? &conf->name
                                                     : &authorization;
 
-    n = ngx_http_weir_jwt_find_lines(r, name, text);
+    n = ngx_http_weir_jwt_find_count(r, name, text);
 
     if (n != 1) {
         return n ? NGX_ABORT : NGX_DECLINED;
@@ -157,7 +68,8 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    bearer = ngx_http_weir_jwt_find_skip_scheme(text, "bearer", 6);
+    bearer = ngx_http_weir_jwt_find_skip_bearer(text)
+             || ngx_http_weir_jwt_find_skip_scheme(text, "bearer", 6);
 
     if (conf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION) {
         return bearer ? NGX_OK : NGX_DECLINED;
@@ -171,35 +83,93 @@ ngx_uint_t
 ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
     weir_str_t *value)
 {
-    ngx_uint_t        i, n;
+    return ngx_http_weir_jwt_find_count(r, name, value);
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_jwt_find_count(ngx_http_request_t *r, const ngx_str_t *name,
+    weir_str_t *value)
+{
+    size_t            len;
+    ngx_uint_t        n;
     ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t  *h, *last;
 
     n = 0;
+    len = name->len;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
-        for (i = 0; i < part->nelts; i++) {
+        for (last = h + part->nelts; h < last; h++) {
 
-            if (h[i].key.len != name->len || h[i].hash == 0) {
+            if (h->key.len != len || h->hash == 0) {
                 continue;
             }
 
             /* a line that a module has added may have its name only */
 
-            if (h[i].lowcase_key
-                ? ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0
-                : ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            if (h->lowcase_key
+                ? ngx_http_weir_jwt_find_is_same(h->lowcase_key, name->data,
+                                                 len)
+                : ngx_strncasecmp(h->key.data, name->data, len) == 0)
             {
-                value->data = (char *) h[i].value.data;
-                value->len = h[i].value.len;
+                value->data = (char *) h->value.data;
+                value->len = h->value.len;
                 n++;
             }
         }
     }
 
     return n;
+}
+
+
+/* Names have few characters: two words have all of "authorization". */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_jwt_find_is_same(const u_char *a, const u_char *b, size_t len)
+{
+    uint64_t  words[4];
+
+    if (len < 8 || len > 16) {
+        return ngx_memcmp(a, b, len) == 0;
+    }
+
+    ngx_memcpy(&words[0], a, 8);
+    ngx_memcpy(&words[1], b, 8);
+    ngx_memcpy(&words[2], a + len - 8, 8);
+    ngx_memcpy(&words[3], b + len - 8, 8);
+
+    return ((words[0] ^ words[1]) | (words[2] ^ words[3])) == 0;
+}
+
+
+/* The same as below for what nearly all clients send: "Bearer", one space. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_jwt_find_skip_bearer(weir_str_t *text)
+{
+    uint64_t  is, case_bits, mask, wanted;
+
+    if (text->len < 8) {
+        return 0;
+    }
+
+    ngx_memcpy(&is, text->data, 8);
+    ngx_memcpy(&case_bits, "      \0", 8);
+    ngx_memcpy(&mask, "\377\377\377\377\377\377\377", 8);
+    ngx_memcpy(&wanted, "bearer ", 8);
+
+    if (((is | case_bits) & mask) != wanted || text->data[7] == ' ') {
+        return 0;
+    }
+
+    text->data += 7;
+    text->len -= 7;
+
+    return 1;
 }
 
 

@@ -18,8 +18,9 @@
 
 
 static ngx_int_t ngx_http_weir_jwt_access_handler(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
-    ngx_uint_t may);
+static ngx_int_t ngx_http_weir_jwt_deny(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx);
 static void ngx_http_weir_jwt_tell(ngx_http_weir_jwt_ctx_t *ctx,
     ngx_uint_t count);
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
@@ -179,7 +180,6 @@ static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
     ngx_int_t                      rc;
-    ngx_uint_t                     may, count, before;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -189,38 +189,54 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_jwt_module);
-    before = ctx && ctx->conf == jlcf
-             && ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED;
-
-    rc = ngx_http_weir_jwt_request_wait(r, &ctx);
-
-    if (rc != NGX_OK) {
-        return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ctx = ngx_http_weir_jwt_request_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     /*
      * a variable may have needed the token before "limit_req" or another module
-     * of this phase has waited, and the token itself may have waited for its turn
+     * of this phase has waited, and the token may have waited for its turn
      */
 
-    if (before) {
+    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED) {
         ngx_http_weir_jwt_request_recheck(ctx);
+
+    } else if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK
+               || ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED)
+    {
+        rc = ngx_http_weir_jwt_request_wait(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
-    may = ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
-          && ngx_http_weir_jwt_rules_permit(ctx);
+    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
+        && ngx_http_weir_jwt_rules_permit(ctx))
+    {
+        ngx_http_weir_jwt_keys_count(ctx->issuer->source, WEIR_TOKEN_OK);
 
-    count = ngx_http_weir_jwt_count(ctx, may);
-
-    if (may) {
         return ctx->proof == NULL
                || ngx_http_weir_jwt_bound_renew(ctx) == NGX_OK
                ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->result == NGX_HTTP_WEIR_JWT_ABSENT && jlcf->optional
-        && jlcf->rules == NULL)
+    return ngx_http_weir_jwt_deny(r, ctx);
+}
+
+
+/* Refused, unless it needs no token and has none. */
+
+static ngx_int_t
+ngx_http_weir_jwt_deny(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
+{
+    ngx_uint_t  count;
+
+    count = ngx_http_weir_jwt_count(ctx);
+
+    if (ctx->result == NGX_HTTP_WEIR_JWT_ABSENT && ctx->conf->optional
+        && ctx->conf->rules == NULL)
     {
         /* neither granted nor refused, which matters for "satisfy any" */
         return NGX_DECLINED;
@@ -237,7 +253,7 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 /* A request without an issuer of its own counts for the location's first. */
 
 static ngx_uint_t
-ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
+ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx)
 {
     ngx_uint_t                    count;
     ngx_http_weir_jwt_issuer_t  **issuers;
@@ -257,8 +273,7 @@ ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
         break;
 
     default: /* NGX_HTTP_WEIR_JWT_VERIFIED */
-        count = may ? (ngx_uint_t) WEIR_TOKEN_OK
-                    : (ngx_uint_t) NGX_HTTP_WEIR_JWT_COUNT_FORBIDDEN;
+        count = NGX_HTTP_WEIR_JWT_COUNT_FORBIDDEN;
         break;
     }
 

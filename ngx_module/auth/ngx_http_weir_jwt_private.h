@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
  * down in this order of files: module, share, variables, refuse, rules,
- * request, find, bound, dpop/, audit/, revoked/, turn/, verified/, wait; conf, issuer.
+ * request and fresh, find, cookie, bound, dpop/, audit/, revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -193,8 +193,9 @@ typedef struct {
 } ngx_http_weir_jwt_proof_t;
 
 
-/* The result for a request in a location; data of a cleanup of the pool. */
+/* The result for a request in a location; data of its cleanup of the pool. */
 struct ngx_http_weir_jwt_ctx_s {
+    ngx_pool_cleanup_t              cleanup;
     ngx_http_request_t             *request;
     ngx_http_weir_jwt_loc_conf_t   *conf;    /* that it is the result for */
     ngx_http_weir_jwt_main_conf_t  *main;
@@ -240,6 +241,10 @@ ngx_int_t ngx_http_weir_jwt_find(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
     ngx_http_weir_jwt_scheme_e *scheme);
 
+/* cookie: the same for a token in a cookie. */
+ngx_int_t ngx_http_weir_jwt_cookie(ngx_http_request_t *r,
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
+
 /*
  * find: the number of lines of that name, which is in lower case, and the value
  * of the last one.
@@ -255,12 +260,45 @@ ngx_uint_t ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
 ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request(ngx_http_request_t *r);
 
 /*
- * request: the same for the handler of the access phase, which can wait: NGX_OK
- * with a result that is not PENDING; NGX_AGAIN: the request is parked;
- * NGX_ERROR.
+ * request: the same, but only the text of the token was found, so the result may
+ * be PENDING.
+ */
+ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r);
+
+/*
+ * request: computes that result for the handler of the access phase, which can
+ * wait: NGX_OK with a result that is not PENDING; NGX_AGAIN: the request is
+ * parked; NGX_ERROR.
  */
 ngx_int_t ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t **ctx);
+    ngx_http_weir_jwt_ctx_t *ctx);
+
+/*
+ * request: NGX_OK: the result is not PENDING; NGX_DECLINED: the signature must be
+ * verified, that of ctx->proof if there is one.
+ */
+ngx_int_t ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx);
+
+/*
+ * request: the token is good, unless it was revoked, or is bound to another
+ * client: sets the result.  revision is that of
+ * ngx_http_weir_jwt_revocation_check().
+ */
+void ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+    int64_t expires, uint64_t *revision);
+
+/*
+ * fresh: the same as ngx_http_weir_jwt_request_judge() for a token that this
+ * worker does not know.
+ */
+ngx_int_t ngx_http_weir_jwt_fresh(ngx_http_weir_jwt_ctx_t *ctx);
+
+/*
+ * fresh: ends that with a reason.  NGX_OK, or NGX_DECLINED if a good token needs
+ * a proof.
+ */
+ngx_int_t ngx_http_weir_jwt_fresh_end(ngx_http_weir_jwt_ctx_t *ctx,
+    weir_token_reason_t reason);
 
 /*
  * request: makes a verified token that has expired since, or was revoked, a

@@ -21,28 +21,16 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request_ctx(
-    ngx_http_request_t *r);
 static ngx_http_weir_jwt_proof_t *ngx_http_weir_jwt_request_proof(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_jwt_request_judge(
-    ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_jwt_request_is_known(
     ngx_http_weir_jwt_ctx_t *ctx);
-static weir_token_reason_t ngx_http_weir_jwt_request_parse(
-    ngx_http_weir_jwt_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
-    weir_token_reason_t reason);
 static weir_token_reason_t ngx_http_weir_jwt_request_is_revoked(
     ngx_http_weir_jwt_ctx_t *ctx, int64_t expires, uint64_t *revision);
-static void ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
-    int64_t expires, uint64_t *revision);
-static void ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn);
-static void ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx);
 
 
 ngx_http_weir_jwt_ctx_t *
@@ -68,17 +56,9 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
 
 ngx_int_t
 ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t **result)
+    ngx_http_weir_jwt_ctx_t *ctx)
 {
-    ngx_int_t                 rc;
-    ngx_http_weir_jwt_ctx_t  *ctx;
-
-    ctx = ngx_http_weir_jwt_request_ctx(r);
-    *result = ctx;
-
-    if (ctx == NULL) {
-        return NGX_ERROR;
-    }
+    ngx_int_t  rc;
 
     do {
         rc = ngx_http_weir_jwt_request_turn(r, ctx);
@@ -117,7 +97,7 @@ ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
         }
 
         ngx_http_weir_jwt_turn_leave(turn);
-        (void) ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_NO_TURN);
+        (void) ngx_http_weir_jwt_fresh_end(ctx, WEIR_TOKEN_NO_TURN);
     }
 
     return ctx->reason == WEIR_TOKEN_NO_MEMORY ? NGX_ERROR : NGX_OK;
@@ -158,13 +138,9 @@ ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
 }
 
 
-/* That of the request in its location, with the text of its token; NULL: no
-   memory. */
-
-static ngx_http_weir_jwt_ctx_t *
+ngx_http_weir_jwt_ctx_t *
 ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t            *cln;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -175,22 +151,33 @@ ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
         return ctx;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_jwt_ctx_t));
-    if (cln == NULL) {
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_weir_jwt_ctx_t));
+    if (ctx == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_weir_jwt_ctx_t));
     ctx->request = r;
     ctx->conf = jlcf;
     ctx->main = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
+    ctx->reason = WEIR_TOKEN_OK;
+    ctx->proof = NULL;
+    ctx->earlier = NULL;
+    ctx->issuer = NULL;
+    ctx->known = NULL;
+    ctx->fresh = NULL;
+    ctx->claims = NULL;
+    ctx->generation = 0;
+    ctx->expires = 0;
+    ctx->challenge = NULL;
 
     if (jlcf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP) {
         ctx->earlier = ngx_http_weir_jwt_request_proof(r);
     }
 
-    cln->handler = ngx_http_weir_jwt_request_cleanup;
+    ctx->cleanup.handler = ngx_http_weir_jwt_request_cleanup;
+    ctx->cleanup.data = ctx;
+    ctx->cleanup.next = r->pool->cleanup;
+    r->pool->cleanup = &ctx->cleanup;
 
     switch (ngx_http_weir_jwt_find(r, jlcf, &ctx->text, &ctx->scheme)) {
 
@@ -247,61 +234,18 @@ ngx_http_weir_jwt_request_proof(ngx_http_request_t *r)
  * verified, that of ctx->proof if there is one.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
 {
-    weir_str_t                   keys;
-    weir_token_reason_t          reason;
-    ngx_http_weir_jwt_fresh_t   *fresh;
-    ngx_http_weir_jwt_memory_t  *memory;
-
     if (ctx->result != NGX_HTTP_WEIR_JWT_PENDING) {
         return NGX_OK;
     }
 
-    if (ctx->proof || ngx_http_weir_jwt_request_is_known(ctx)) {
-        return ctx->result == NGX_HTTP_WEIR_JWT_PENDING ? NGX_DECLINED
-                                                        : NGX_OK;
+    if (ctx->proof == NULL && !ngx_http_weir_jwt_request_is_known(ctx)) {
+        return ngx_http_weir_jwt_fresh(ctx);
     }
 
-    reason = ngx_http_weir_jwt_request_parse(ctx);
-    fresh = ctx->fresh;
-
-    if (reason == WEIR_TOKEN_OK) {
-        reason = weir_token_check(&fresh->token, &ctx->issuer->token,
-                                  ngx_time(), &fresh->expires);
-    }
-
-    if (reason == WEIR_TOKEN_OK
-        && ngx_http_weir_jwt_keys_use(ctx->issuer->source, &ctx->generation)
-           != NGX_OK)
-    {
-        reason = WEIR_TOKEN_NO_KEYS;
-    }
-
-    if (reason != WEIR_TOKEN_OK) {
-        return ngx_http_weir_jwt_request_end(ctx, reason);
-    }
-
-    keys.data = (char *) ctx->issuer->keys;
-    keys.len = sizeof(ctx->issuer->keys);
-
-    memory = ctx->main->memory;
-    weir_remembered_digest(memory->verified, keys, ctx->text,
-                           fresh->digest);
-
-    if (weir_remembered_has(memory->verified, fresh->digest)) {
-        return ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_OK);
-    }
-
-    if (weir_remembered_has(memory->refused, fresh->digest)) {
-        return ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_BAD_SIGNATURE);
-    }
-
-    reason = weir_token_has_key(&fresh->token, &ctx->issuer->token);
-
-    return reason == WEIR_TOKEN_OK ? NGX_DECLINED
-                               : ngx_http_weir_jwt_request_end(ctx, reason);
+    return ctx->result == NGX_HTTP_WEIR_JWT_PENDING ? NGX_DECLINED : NGX_OK;
 }
 
 
@@ -338,7 +282,7 @@ ngx_http_weir_jwt_request_is_known(ngx_http_weir_jwt_ctx_t *ctx)
     }
 
     if (now >= known->expires || now < known->since
-        || ngx_memcmp(known->keys, issuer->keys, sizeof(known->keys)) != 0)
+        || known->generation != ctx->generation)
     {
         ngx_http_weir_jwt_known_forget(table, known);
         return 0;
@@ -353,71 +297,6 @@ ngx_http_weir_jwt_request_is_known(ngx_http_weir_jwt_ctx_t *ctx)
     ngx_http_weir_jwt_request_believe(ctx, known->expires, &known->revision);
 
     return 1;
-}
-
-
-/* Once for a request: it may be judged again when it has waited. */
-
-static weir_token_reason_t
-ngx_http_weir_jwt_request_parse(ngx_http_weir_jwt_ctx_t *ctx)
-{
-    ngx_uint_t                    i;
-    weir_str_t                    iss;
-    weir_token_reason_t           reason;
-    ngx_http_weir_jwt_issuer_t  **issuers;
-
-    if (ctx->fresh == NULL) {
-        ctx->fresh = ngx_pcalloc(ctx->request->pool,
-                                 sizeof(ngx_http_weir_jwt_fresh_t));
-        if (ctx->fresh == NULL) {
-            return WEIR_TOKEN_NO_MEMORY;
-        }
-
-        ctx->fresh->ctx = ctx;
-        ctx->fresh->turn.verify = ngx_http_weir_jwt_request_verify;
-    }
-
-    if (ctx->fresh->token.claims) {
-        return WEIR_TOKEN_OK;
-    }
-
-    reason = weir_token_parse(ctx->text, &ctx->fresh->token);
-    if (reason != WEIR_TOKEN_OK) {
-        return reason;
-    }
-
-    iss = weir_token_issuer_of(&ctx->fresh->token);
-    issuers = ctx->conf->issuers->elts;
-
-    /* the check names what is wrong if no issuer has that name */
-
-    ctx->issuer = issuers[0];
-
-    for (i = 1; i < ctx->conf->issuers->nelts; i++) {
-        if (iss.data && weir_str_eq(issuers[i]->token.issuer, iss)) {
-            ctx->issuer = issuers[i];
-        }
-    }
-
-    return WEIR_TOKEN_OK;
-}
-
-
-/* NGX_OK, or NGX_DECLINED if a good token needs a proof. */
-
-static ngx_int_t
-ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
-    weir_token_reason_t reason)
-{
-    if (reason == WEIR_TOKEN_OK) {
-        ngx_http_weir_jwt_request_accept(ctx);
-
-    } else {
-        ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
-        ctx->reason = reason;
-    }
-
-    return ctx->result == NGX_HTTP_WEIR_JWT_PENDING ? NGX_DECLINED : NGX_OK;
 }
 
 
@@ -444,7 +323,7 @@ ngx_http_weir_jwt_request_is_revoked(ngx_http_weir_jwt_ctx_t *ctx,
 
 /* The token is good, unless it was revoked, or is bound to another client. */
 
-static void
+void
 ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
     int64_t expires, uint64_t *revision)
 {
@@ -474,80 +353,6 @@ ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx)
     return ngx_time() < ctx->expires
            && ngx_http_weir_jwt_request_is_revoked(ctx, ctx->expires, &revision)
               == WEIR_TOKEN_OK;
-}
-
-
-/* Its turn has come; the same token may have been verified meanwhile. */
-
-static void
-ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn)
-{
-    weir_token_reason_t          reason;
-    ngx_http_weir_jwt_ctx_t     *ctx;
-    ngx_http_weir_jwt_fresh_t   *fresh;
-    ngx_http_weir_jwt_memory_t  *memory;
-
-    fresh = (ngx_http_weir_jwt_fresh_t *)
-                ((u_char *) turn - offsetof(ngx_http_weir_jwt_fresh_t, turn));
-    ctx = fresh->ctx;
-
-    if (ngx_http_weir_jwt_request_judge(ctx) == NGX_OK || ctx->proof) {
-        return;
-    }
-
-    reason = weir_token_verify(&fresh->token, &ctx->issuer->token);
-    memory = ctx->main->memory;
-
-    if (reason == WEIR_TOKEN_OK) {
-        weir_remembered_add(memory->verified, fresh->digest);
-
-    } else if (reason == WEIR_TOKEN_BAD_SIGNATURE) {
-        weir_remembered_add(memory->refused, fresh->digest);
-    }
-
-    (void) ngx_http_weir_jwt_request_end(ctx, reason);
-}
-
-
-/* This worker knows the token from now on; without memory, the request does. */
-
-static void
-ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx)
-{
-    uint64_t                          revision;
-    ngx_log_t                        *log;
-    ngx_http_weir_jwt_known_t        *known;
-    ngx_http_weir_jwt_fresh_t        *fresh;
-    ngx_http_weir_jwt_known_table_t  *table;
-
-    fresh = ctx->fresh;
-    log = ctx->request->connection->log;
-
-    ctx->claims = fresh->token.claims;
-
-    if (ctx->main->known == NULL) {
-        ctx->main->known = ngx_http_weir_jwt_known_create(log);
-    }
-
-    table = ctx->main->known;
-    known = table ? ngx_http_weir_jwt_known_add(table, ctx->text,
-                                                &fresh->token, log)
-                  : NULL;
-    if (known == NULL) {
-        revision = 0;
-        ngx_http_weir_jwt_request_believe(ctx, fresh->expires, &revision);
-        return;
-    }
-
-    known->issuer = ctx->issuer;
-    known->expires = fresh->expires;
-    known->since = ngx_time();
-    ngx_memcpy(known->keys, ctx->issuer->keys, sizeof(known->keys));
-
-    ngx_http_weir_jwt_known_keep(known);
-    ctx->known = known;
-
-    ngx_http_weir_jwt_request_believe(ctx, fresh->expires, &known->revision);
 }
 
 

@@ -15,7 +15,7 @@
 #include "http/ngx_http_weir_assert.h"
 
 
-/* Characters at the end of the text, of which the first 24 are hashed: each of
+/* Characters at the end of the text, of which the first eight are hashed: each of
    them has six bits of the signature. */
 #define NGX_HTTP_WEIR_JWT_KNOWN_TAIL  32
 
@@ -60,7 +60,7 @@ static uint64_t
 ngx_http_weir_jwt_known_hash(ngx_http_weir_jwt_known_table_t *table,
     weir_str_t text)
 {
-    uint64_t     seed, words[3];
+    uint64_t     seed, word;
     const char  *last;
 
     if (text.len < NGX_HTTP_WEIR_JWT_KNOWN_TAIL) {
@@ -70,13 +70,11 @@ ngx_http_weir_jwt_known_hash(ngx_http_weir_jwt_known_table_t *table,
     ngx_memcpy(&seed, table->seed, sizeof(seed));
 
     last = text.data + text.len;
-    ngx_memcpy(words, last - NGX_HTTP_WEIR_JWT_KNOWN_TAIL, sizeof(words));
+    ngx_memcpy(&word, last - NGX_HTTP_WEIR_JWT_KNOWN_TAIL, sizeof(word));
 
     /* the high half of a product depends on all bits of a word */
 
-    seed = (words[0] ^ seed) * 0x9e3779b97f4a7c15;
-    seed = ((seed >> 32) ^ words[1] ^ seed) * 0x9e3779b97f4a7c15;
-    seed = ((seed >> 32) ^ words[2] ^ seed) * 0x9e3779b97f4a7c15;
+    seed = (word ^ seed) * 0x9e3779b97f4a7c15;
 
     return seed >> 32 ^ seed;
 }

@@ -18,7 +18,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "auth/verified/remembered.h"
 #include "common/token/token.h"
 
 
@@ -36,7 +35,7 @@ struct ngx_http_weir_jwt_known_s {
     weir_str_t                  text;      /* behind this structure */
     weir_token_t                token;     /* owned; its signed_text is in text */
     void                       *issuer;    /* the caller's */
-    u_char                      keys[WEIR_REMEMBERED_DIGEST];
+    uint64_t                    generation; /* of the issuer's keys */
     int64_t                     expires;   /* s since the epoch; accepted before */
     int64_t                     since;     /* the same; it was accepted then */
     uint64_t                    revision;  /* of revocations it was compared with */
