@@ -22,6 +22,9 @@ double      ngx_http_weir_clock_seconds = 1e-9;
 
 #if (__x86_64__)
 
+static void ngx_http_weir_clock_file(char *name, u_char *text, size_t size);
+
+
 /* Both at the same time, when begin was first called. */
 static uint64_t  ngx_http_weir_clock_first_ns;
 static uint64_t  ngx_http_weir_clock_first_tick;
@@ -59,29 +62,57 @@ ngx_http_weir_clock_read(uint64_t *tick)
 
 
 /*
- * True if the kernel's clock is the TSC: then it runs at one rate, and is the
- * same on all processors.
+ * True if the TSC runs at one rate, and is the same on all processors: the
+ * kernel's clock is the TSC; or it is that of KVM, which a guest has also where
+ * its TSC could be the clock, and the processor says that the TSC neither changes
+ * its rate nor stops.
  */
 
 static ngx_uint_t
 ngx_http_weir_clock_trusts_tsc(void)
 {
-    u_char    text[8];
-    ssize_t   n;
-    ngx_fd_t  fd;
+    u_char  text[4096];
 
-    fd = ngx_open_file("/sys/devices/system/clocksource/clocksource0/"
-                       "current_clocksource",
-                       NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (fd == NGX_INVALID_FILE) {
+    ngx_http_weir_clock_file("/sys/devices/system/clocksource/clocksource0/"
+                             "current_clocksource",
+                             text, sizeof(text));
+
+    if (ngx_strcmp(text, "tsc\n") == 0) {
+        return 1;
+    }
+
+    if (ngx_strcmp(text, "kvm-clock\n") != 0) {
         return 0;
     }
 
-    n = ngx_read_fd(fd, text, sizeof(text));
+    /* the first processor's; the kernel writes the flags of all alike */
+
+    ngx_http_weir_clock_file("/proc/cpuinfo", text, sizeof(text));
+
+    return ngx_strstr(text, " constant_tsc ") != NULL
+           && ngx_strstr(text, " nonstop_tsc ") != NULL;
+}
+
+
+/* The beginning of a file, as a string; empty if it cannot be read. */
+
+static void
+ngx_http_weir_clock_file(char *name, u_char *text, size_t size)
+{
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    text[0] = '\0';
+
+    fd = ngx_open_file(name, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        return;
+    }
+
+    n = ngx_read_fd(fd, text, size - 1);
+    text[n > 0 ? n : 0] = '\0';
 
     (void) ngx_close_file(fd);
-
-    return n == 4 && ngx_memcmp(text, "tsc\n", 4) == 0;
 }
 
 

@@ -25,9 +25,9 @@ uint64_t ngx_http_weir_unix_ns(void);
 
 /*
  * Ticks, for durations that are measured often: the processor's counter (TSC) if
- * the kernel's own clock is derived from it, which takes a third of the time of
- * ngx_http_weir_ns(), or else that.  Ticks of different processors may differ by
- * some nanoseconds, so a later one may be smaller.
+ * the kernel's own clock is derived from it, or could be, which takes a third of
+ * the time of ngx_http_weir_ns(), or else that.  Ticks of different processors
+ * may differ by some nanoseconds, so a later one may be smaller.
  */
 extern weir_local ngx_uint_t  ngx_http_weir_clock_has_tsc;
 extern weir_local double      ngx_http_weir_clock_tick;   /* ns */
