@@ -52,13 +52,3 @@ int weir_context_parse(weir_str_t value, weir_context_t *out)
 
     return 0;
 }
-
-void weir_context_format(const weir_context_t *context, char out[WEIR_CONTEXT_LEN])
-{
-    memcpy(out, "00-", 3);
-    weir_hex(out + 3, context->trace_id, WEIR_TRACE_ID_LEN);
-    out[35] = '-';
-    weir_hex(out + 36, context->span_id, WEIR_SPAN_ID_LEN);
-    out[52] = '-';
-    weir_hex(out + 53, &context->flags, 1);
-}

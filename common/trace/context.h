@@ -5,9 +5,11 @@
 #ifndef WEIR_CONTEXT_H
 #define WEIR_CONTEXT_H
 
+#include "common/text/hex.h"
 #include "common/text/str.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #define WEIR_TRACE_ID_LEN 16 /* bytes */
 #define WEIR_SPAN_ID_LEN 8
@@ -30,8 +32,28 @@ typedef struct {
  */
 int weir_context_parse(weir_str_t value, weir_context_t *out);
 
-/* Writes the value of traceparent in version 00, without a NUL. */
-void weir_context_format(const weir_context_t *context, char out[WEIR_CONTEXT_LEN]);
+/*
+ * Writes the value of traceparent in version 00, without a NUL: with the id of this span in place of
+ * the context's.
+ */
+static inline void weir_context_format_span(const weir_context_t *context,
+                                            const uint8_t span_id[WEIR_SPAN_ID_LEN],
+                                            char out[WEIR_CONTEXT_LEN])
+{
+    memcpy(out, "00-", 3);
+    weir_hex(out + 3, context->trace_id, WEIR_TRACE_ID_LEN);
+    out[35] = '-';
+    weir_hex(out + 36, span_id, WEIR_SPAN_ID_LEN);
+    out[52] = '-';
+    out[53] = '0';
+    out[54] = (char)('0' + (context->flags & 7)); /* no other bits */
+}
+
+/* The same, with the context's own span. */
+static inline void weir_context_format(const weir_context_t *context, char out[WEIR_CONTEXT_LEN])
+{
+    weir_context_format_span(context, context->span_id, out);
+}
 
 /*
  * Reads an id of 2*n lower-case hexadecimal digits. Returns 0, or -1 for another character or only

@@ -6,6 +6,9 @@
  * Of a trace's id, the last 8 bytes are drawn. The first 8 are the next term of a sequence that
  * begins at random and has 2^64 different terms, with a distance that spreads them evenly (2^64
  * divided by the golden ratio): so a process never makes an id twice.
+ *
+ * The id of the first span of a new trace is the sum of both, and that of its first child again so
+ * far from it: within a trace, all others are drawn.
  */
 #ifndef WEIR_TRACE_IDS_H
 #define WEIR_TRACE_IDS_H
@@ -70,13 +73,31 @@ static inline void weir_trace_ids_span(uint8_t id[WEIR_SPAN_ID_LEN])
     memcpy(id, &n, sizeof(n));
 }
 
+/* The id of the first span that begins below another one, never all zero. */
+static inline void weir_trace_ids_child(const uint8_t parent[WEIR_SPAN_ID_LEN],
+                                        uint8_t id[WEIR_SPAN_ID_LEN])
+{
+    uint64_t n;
+
+    memcpy(&n, parent, sizeof(n));
+    n += UINT64_C(0xd1b54a32d192ed03);
+    if (n == 0)
+        n = weir_trace_ids_draw();
+    memcpy(id, &n, sizeof(n));
+}
+
 /* A new trace: both ids, and the flag RANDOM; drawn is the result of weir_trace_ids_draw(). */
 static inline void weir_trace_ids_complete(uint64_t drawn, weir_context_t *context)
 {
+    uint64_t span;
+
     weir_trace_ids.first += WEIR_TRACE_IDS_DISTANCE;
     memcpy(context->trace_id, &weir_trace_ids.first, sizeof(weir_trace_ids.first));
     memcpy(context->trace_id + sizeof(weir_trace_ids.first), &drawn, sizeof(drawn));
-    weir_trace_ids_span(context->span_id);
+    span = weir_trace_ids.first + drawn;
+    if (span == 0)
+        span = weir_trace_ids_draw();
+    memcpy(context->span_id, &span, sizeof(span));
     context->flags = WEIR_CONTEXT_RANDOM;
 }
 

@@ -316,15 +316,21 @@ ngx_http_weir_trace_call_create(ngx_http_request_t *r,
         return NULL;
     }
 
-    call = ctx->calls ? ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t))
-                      : &ctx->first;
-    if (call == NULL) {
-        return NULL;
+    if (ctx->calls == NULL) {
+        call = &ctx->first;
+        weir_trace_ids_child(ctx->context.span_id, call->first.id);
+
+    } else {
+        call = ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t));
+        if (call == NULL) {
+            return NULL;
+        }
+
+        weir_trace_ids_span(call->first.id);
     }
 
     call->request = r;
     call->ctx = ctx;
-    weir_trace_ids_span(call->first.id);
     call->more = NULL;
     call->upstream = NULL;
     call->context = tlcf->context;

@@ -30,7 +30,7 @@ static void ngx_http_weir_trace_direct_add(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf);
 static ngx_int_t ngx_http_weir_trace_direct_insert(ngx_http_request_t *r,
     ngx_http_weir_trace_call_t *call, u_char *text);
-static u_char *ngx_http_weir_trace_direct_lines(u_char *p,
+static ngx_inline u_char *ngx_http_weir_trace_direct_lines(u_char *p,
     ngx_http_weir_trace_call_t *call);
 static ngx_uint_t ngx_http_weir_trace_direct_is_sent(ngx_http_request_t *r);
 static u_char *ngx_http_weir_trace_direct_rest(u_char *p, u_char *from,
@@ -244,18 +244,15 @@ ngx_http_weir_trace_direct_insert(ngx_http_request_t *r,
 }
 
 
-static u_char *
+static ngx_inline u_char *
 ngx_http_weir_trace_direct_lines(u_char *p, ngx_http_weir_trace_call_t *call)
 {
-    weir_context_t              context;
     ngx_http_weir_trace_ctx_t  *ctx;
 
     ctx = call->ctx;
-    context = ctx->context;
-    ngx_memcpy(context.span_id, call->first.id, WEIR_SPAN_ID_LEN);
 
     p = ngx_cpymem(p, "traceparent: ", sizeof("traceparent: ") - 1);
-    weir_context_format(&context, (char *) p);
+    weir_context_format_span(&ctx->context, call->first.id, (char *) p);
     p += WEIR_CONTEXT_LEN;
     *p++ = CR;
     *p++ = LF;
