@@ -14,6 +14,7 @@ usage: ./weir bench identity [OPTION...]
 
   --rounds N       rounds, each contestant once in each (7)
   --seconds N      of a load (3)
+  --request KIND   read: GET of a user; write: POST of an order, which is committed (read)
   --connections N  of wrk, at most 32, so that all connections to the backend are kept (32)
 
 Writes build/bench-identity.json.
@@ -23,8 +24,13 @@ END_OF_USAGE
 # shellcheck source=bench/lib/stack.sh
 . bench/lib/stack.sh
 
-rounds=7 seconds=3 connections=32
-bench_options "rounds seconds connections" "$@"
+rounds=7 seconds=3 connections=32 request=read
+bench_options "rounds seconds connections request" "$@"
+case $request in
+read) script=done.lua ;;
+write) script=write.lua ;;
+*) fail_usage "--request is read or write, not \"$request\"" ;;
+esac
 bench_number --rounds "$rounds" 1 1000
 bench_number --seconds "$seconds" 1 3600
 bench_number --connections "$connections" 1 32
@@ -130,7 +136,8 @@ measure() {
     local name=$1 edge api out
     edge=$(cpu_of "${edge_pid[$name]}")
     api=$(cpu_of "${api_pid[$name]}")
-    out=$("${others[@]}" wrk -t 1 -c "$connections" -d "$seconds" -s bench/load/done.lua \
+    out=$(KIND=orders USER_ID=$user_id TOKEN=$token "${others[@]}" \
+        wrk -t 1 -c "$connections" -d "$seconds" -s "bench/load/$script" \
         -H "Authorization: Bearer $token" "http://127.0.0.1:${edge_at[$name]}$path" | grep '^{')
     edge=$(($(cpu_of "${edge_pid[$name]}") - edge))
     api=$(($(cpu_of "${api_pid[$name]}") - api))
@@ -173,7 +180,8 @@ done >"$bench_run/measured"
 
 mkdir -p build
 jq -s --argjson facts "$(bench_facts)" --argjson rounds "$rounds" --argjson seconds "$seconds" \
-    --argjson connections "$connections" --argjson others_busy_median "$(bench_others)" \
+    --argjson connections "$connections" --arg request "$request" \
+    --argjson others_busy_median "$(bench_others)" \
     -f bench/report/cost/identity.jq "$bench_run/measured" >build/bench-identity.json
 bench_print identity cost/identity
 jq -e '.failed == 0' build/bench-identity.json >/dev/null || die "requests failed"

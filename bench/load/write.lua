@@ -1,10 +1,13 @@
 -- For wrk: writes that are all different. KIND is signup or orders, UNIQUE differs from run to run,
--- USER is who orders, PAUSE_MS how long a connection rests between two requests on average (none
--- without it). Prints what a run counted as one line of JSON.
+-- USER_ID is who orders, TOKEN proves it (no token without it), PAUSE_MS how long a connection rests
+-- between two requests on average (none without it). Prints what a run counted as one line of JSON.
 
 local unique = os.getenv("UNIQUE")
 local pause = tonumber(os.getenv("PAUSE_MS") or "0")
-local head = "HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: "
+local token = os.getenv("TOKEN")
+local head = "HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    .. (token and "Authorization: Bearer " .. token .. "\r\n" or "")
+    .. "Content-Type: application/json\r\nContent-Length: "
 local path, body, n
 
 if os.getenv("KIND") == "orders" then

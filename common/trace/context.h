@@ -33,8 +33,8 @@ typedef struct {
 int weir_context_parse(weir_str_t value, weir_context_t *out);
 
 /*
- * Writes the value of traceparent in version 00, without a NUL: with the id of this span in place of
- * the context's.
+ * Writes the value of traceparent in version 00, without a NUL: with the id of this span in place
+ * of the context's.
  */
 static inline void weir_context_format_span(const weir_context_t *context,
                                             const uint8_t span_id[WEIR_SPAN_ID_LEN],

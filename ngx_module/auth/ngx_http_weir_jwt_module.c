@@ -200,9 +200,9 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
      */
 
     if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED) {
-        ngx_http_weir_jwt_request_recheck(ctx);
+        ngx_http_weir_jwt_judge_recheck(ctx);
 
-    } else if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK
+    } else if (ngx_http_weir_jwt_judge(ctx) != NGX_OK
                || ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED)
     {
         rc = ngx_http_weir_jwt_request_wait(r, ctx);

@@ -1,7 +1,8 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
  * down in this order of files: module, share, variables, refuse, rules,
- * request and fresh, find, cookie, bound, dpop/, audit/, revoked/, turn/, verified/, wait; conf, issuer.
+ * request, judge, find, cookie, bound, dpop/, audit/, revoked/, turn/,
+ * verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -274,37 +275,23 @@ ngx_int_t ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
 
 /*
- * request: NGX_OK: the result is not PENDING; NGX_DECLINED: the signature must be
+ * judge: NGX_OK: the result is not PENDING; NGX_DECLINED: the signature must be
  * verified, that of ctx->proof if there is one.
  */
-ngx_int_t ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx);
+ngx_int_t ngx_http_weir_jwt_judge(ngx_http_weir_jwt_ctx_t *ctx);
 
 /*
- * request: the token is good, unless it was revoked, or is bound to another
- * client: sets the result.  revision is that of
- * ngx_http_weir_jwt_revocation_check().
+ * judge: ends that with a reason, for a token that this worker does not know.
+ * NGX_OK, or NGX_DECLINED if a good token needs a proof.
  */
-void ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
-    int64_t expires, uint64_t *revision);
-
-/*
- * fresh: the same as ngx_http_weir_jwt_request_judge() for a token that this
- * worker does not know.
- */
-ngx_int_t ngx_http_weir_jwt_fresh(ngx_http_weir_jwt_ctx_t *ctx);
-
-/*
- * fresh: ends that with a reason.  NGX_OK, or NGX_DECLINED if a good token needs
- * a proof.
- */
-ngx_int_t ngx_http_weir_jwt_fresh_end(ngx_http_weir_jwt_ctx_t *ctx,
+ngx_int_t ngx_http_weir_jwt_judge_end(ngx_http_weir_jwt_ctx_t *ctx,
     weir_token_reason_t reason);
 
 /*
- * request: makes a verified token that has expired since, or was revoked, a
+ * judge: makes a verified token that has expired since, or was revoked, a
  * refused one.
  */
-void ngx_http_weir_jwt_request_recheck(ngx_http_weir_jwt_ctx_t *ctx);
+void ngx_http_weir_jwt_judge_recheck(ngx_http_weir_jwt_ctx_t *ctx);
 
 /* rules: true if the claims of a verified token satisfy weir_jwt_require. */
 ngx_uint_t ngx_http_weir_jwt_rules_permit(ngx_http_weir_jwt_ctx_t *ctx);
@@ -330,10 +317,10 @@ void ngx_http_weir_jwt_bound_release(ngx_http_weir_jwt_ctx_t *ctx);
 void ngx_http_weir_jwt_request_cleanup(void *data);
 
 /*
- * request: true if a token that was verified for the request, which has waited
+ * judge: true if a token that was verified for the request, which has waited
  * since, is still good: not expired, and not revoked.
  */
-ngx_uint_t ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_jwt_judge_holds(ngx_http_weir_jwt_ctx_t *ctx);
 
 /*
  * refuse: answers 400, 401, 403 or 503, by the result; the value for the phase

@@ -27,10 +27,6 @@ static ngx_int_t ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_jwt_request_is_known(
-    ngx_http_weir_jwt_ctx_t *ctx);
-static weir_token_reason_t ngx_http_weir_jwt_request_is_revoked(
-    ngx_http_weir_jwt_ctx_t *ctx, int64_t expires, uint64_t *revision);
 
 
 ngx_http_weir_jwt_ctx_t *
@@ -43,7 +39,7 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
     /* the token, and then its proof */
 
     while (ctx && ctx->result == NGX_HTTP_WEIR_JWT_PENDING
-           && ngx_http_weir_jwt_request_judge(ctx) != NGX_OK
+           && ngx_http_weir_jwt_judge(ctx) != NGX_OK
            && ngx_http_weir_jwt_turn_now(ctx->proof ? &ctx->proof->turn
                                                     : &ctx->fresh->turn))
     {
@@ -83,7 +79,7 @@ ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_turn_t  *turn;
     ngx_http_weir_jwt_wait_t  *wait;
 
-    if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK) {
+    if (ngx_http_weir_jwt_judge(ctx) != NGX_OK) {
 
         turn = ctx->proof ? &ctx->proof->turn : &ctx->fresh->turn;
         wait = ctx->proof ? &ctx->proof->wait : &ctx->fresh->wait;
@@ -97,7 +93,7 @@ ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
         }
 
         ngx_http_weir_jwt_turn_leave(turn);
-        (void) ngx_http_weir_jwt_fresh_end(ctx, WEIR_TOKEN_NO_TURN);
+        (void) ngx_http_weir_jwt_judge_end(ctx, WEIR_TOKEN_NO_TURN);
     }
 
     return ctx->reason == WEIR_TOKEN_NO_MEMORY ? NGX_ERROR : NGX_OK;
@@ -226,156 +222,6 @@ ngx_http_weir_jwt_request_proof(ngx_http_request_t *r)
     }
 
     return NULL;
-}
-
-
-/*
- * NGX_OK: the result is no longer PENDING; NGX_DECLINED: the signature must be
- * verified, that of ctx->proof if there is one.
- */
-
-ngx_int_t
-ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
-{
-    if (ctx->result != NGX_HTTP_WEIR_JWT_PENDING) {
-        return NGX_OK;
-    }
-
-    if (ctx->proof == NULL && !ngx_http_weir_jwt_request_is_known(ctx)) {
-        return ngx_http_weir_jwt_fresh(ctx);
-    }
-
-    return ctx->result == NGX_HTTP_WEIR_JWT_PENDING ? NGX_DECLINED : NGX_OK;
-}
-
-
-/* A token that this worker has parsed, and that is still good. */
-
-static ngx_uint_t
-ngx_http_weir_jwt_request_is_known(ngx_http_weir_jwt_ctx_t *ctx)
-{
-    time_t                            now;
-    ngx_http_weir_jwt_known_t        *known;
-    ngx_http_weir_jwt_issuer_t       *issuer;
-    ngx_http_weir_jwt_known_table_t  *table;
-
-    table = ctx->main->known;
-
-    if (table == NULL) {
-        return 0;
-    }
-
-    known = ngx_http_weir_jwt_known_find(table, ctx->text,
-                                         ctx->conf->issuers->elts,
-                                         ctx->conf->issuers->nelts);
-    if (known == NULL) {
-        return 0;
-    }
-
-    issuer = known->issuer;
-    now = ngx_time();
-
-    if (ngx_http_weir_jwt_keys_use(issuer->source, &ctx->generation)
-        != NGX_OK)
-    {
-        return 0;
-    }
-
-    if (now >= known->expires || now < known->since
-        || known->generation != ctx->generation)
-    {
-        ngx_http_weir_jwt_known_forget(table, known);
-        return 0;
-    }
-
-    ngx_http_weir_jwt_known_keep(known);
-
-    ctx->known = known;
-    ctx->issuer = issuer;
-    ctx->claims = known->token.claims;
-
-    ngx_http_weir_jwt_request_believe(ctx, known->expires, &known->revision);
-
-    return 1;
-}
-
-
-/* WEIR_TOKEN_OK, or why a good token is refused by weir_jwt_revocation. */
-
-static weir_token_reason_t
-ngx_http_weir_jwt_request_is_revoked(ngx_http_weir_jwt_ctx_t *ctx,
-    int64_t expires, uint64_t *revision)
-{
-    static weir_token_reason_t  reasons[] = {
-        WEIR_TOKEN_OK, WEIR_TOKEN_REVOKED, WEIR_TOKEN_OUTLIVES,
-        WEIR_TOKEN_STALE
-    };
-
-    if (ctx->main->revocation == NULL) {
-        return WEIR_TOKEN_OK;
-    }
-
-    return reasons[ngx_http_weir_jwt_revocation_check(ctx->main->revocation,
-                                                      ctx->claims, expires,
-                                                      revision)];
-}
-
-
-/* The token is good, unless it was revoked, or is bound to another client. */
-
-void
-ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
-    int64_t expires, uint64_t *revision)
-{
-    ctx->expires = expires;
-    ctx->reason = ngx_http_weir_jwt_request_is_revoked(ctx, expires, revision);
-
-    if (ctx->reason == WEIR_TOKEN_OK
-        && ctx->conf->bound != NGX_HTTP_WEIR_JWT_BOUND_IGNORE
-        && ngx_http_weir_jwt_bound(ctx) == NGX_AGAIN)
-    {
-        ctx->result = NGX_HTTP_WEIR_JWT_PENDING;
-        return;
-    }
-
-    ctx->result = ctx->reason == WEIR_TOKEN_OK ? NGX_HTTP_WEIR_JWT_VERIFIED
-                                               : NGX_HTTP_WEIR_JWT_REFUSED;
-}
-
-
-ngx_uint_t
-ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx)
-{
-    uint64_t  revision;
-
-    revision = 0;
-
-    return ngx_time() < ctx->expires
-           && ngx_http_weir_jwt_request_is_revoked(ctx, ctx->expires, &revision)
-              == WEIR_TOKEN_OK;
-}
-
-
-void
-ngx_http_weir_jwt_request_recheck(ngx_http_weir_jwt_ctx_t *ctx)
-{
-    uint64_t  revision;
-
-    if (ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED) {
-        return;
-    }
-
-    if (ngx_time() >= ctx->expires) {
-        ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
-        ctx->reason = WEIR_TOKEN_EXPIRED;
-        return;
-    }
-
-    revision = 0;
-
-    ngx_http_weir_jwt_request_believe(ctx, ctx->expires,
-                                      ctx->known ? &ctx->known->revision
-                                                 : &revision);
 }
 
 

@@ -341,7 +341,7 @@ ngx_http_weir_jwt_share(ngx_http_request_t *r,
      */
 
     if (ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED
-        || !ngx_http_weir_jwt_request_holds(ctx)
+        || !ngx_http_weir_jwt_judge_holds(ctx)
         || !ngx_http_weir_jwt_rules_permit(ctx))
     {
         return NGX_DECLINED;
@@ -524,7 +524,7 @@ ngx_http_weir_jwt_share_is_rounded(json_t *claim)
 ngx_uint_t
 ngx_http_weir_jwt_share_holds(const ngx_http_weir_jwt_share_t *share)
 {
-    return share->token == NULL || ngx_http_weir_jwt_request_holds(share->token);
+    return share->token == NULL || ngx_http_weir_jwt_judge_holds(share->token);
 }
 
 
@@ -539,7 +539,7 @@ ngx_http_weir_jwt_share_refuse(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_weir_jwt_request_recheck(ctx);
+    ngx_http_weir_jwt_judge_recheck(ctx);
 
     return ngx_http_weir_jwt_refuse(r, ctx);
 }

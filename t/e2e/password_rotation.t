@@ -8,14 +8,14 @@ use lib "$FindBin::Bin/../lib";
 
 use Test::More;
 use Weir::Base qw(slurp spew);
-use Weir::Load;
+use Weir::Stack::Load;
 use Weir::Operator;
 
 $ENV{WEIR_TLS} = 0;
 up();
 my $user =
     ask('POST', '/signup', { email => 'ada@example.com', displayName => 'Ada' })->{json}{id};
-my $load = Weir::Load->new(rate => 500, user => $user,
+my $load = Weir::Stack::Load->new(rate => 500, user => $user,
     product => '01900000-0000-7000-8000-000000000001');
 $load->give_tokens(token($user, 'shop:users shop:orders'), token());
 $load->start;

@@ -13,13 +13,13 @@ use lib "$FindBin::Bin/../lib";
 use JSON::PP;
 use Test::More;
 use Weir::Base qw(slurp);
-use Weir::Load;
+use Weir::Stack::Load;
 use Weir::Operator;
 
 up();
 my $user =
     ask('POST', '/signup', { email => 'ada@example.com', displayName => 'Ada' })->{json}{id};
-my $load = Weir::Load->new(rate => 500, user => $user,
+my $load = Weir::Stack::Load->new(rate => 500, user => $user,
     product => '01900000-0000-7000-8000-000000000001');
 sub give_tokens { return $load->give_tokens(token($user, 'shop:users shop:orders'), token()) }
 give_tokens();

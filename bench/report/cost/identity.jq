@@ -7,7 +7,7 @@ def cpu: .edge_us + .api_us;
 
 map(select(.round > 0)) as $all
 | {
-    facts: ($facts + {$rounds, $seconds, $connections, $others_busy_median}),
+    facts: ($facts + {$rounds, $seconds, $connections, $request, $others_busy_median}),
     failed: (map(.failed) | add),
     contestants: ($all | group_by(.name) | map({
         key: .[0].name,

@@ -1,7 +1,7 @@
 # A load on the edge of a stack of Weir::Operator: requests of all kinds at a rate, while a test
 # changes something. Each is on a connection of its own: a reload of nginx closes idle ones.
 #
-#     my $load = Weir::Load->new(rate => 500, user => $id, product => $id);
+#     my $load = Weir::Stack::Load->new(rate => 500, user => $id, product => $id);
 #     $load->give_tokens($mine, $operator);  # what clients send from now on; before start, too
 #     $load->start;
 #     $load->go_on;             # lets as many requests pass as come in a second
@@ -10,7 +10,7 @@
 #     $load->lines(qr/.../);    # after it: lines "STATUS METHOD PATH WHY" of all requests
 #
 # The clients are few and do little for a request: they share the cores with what they load.
-package Weir::Load;
+package Weir::Stack::Load;
 use strict;
 use warnings;
 
