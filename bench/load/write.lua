@@ -1,6 +1,7 @@
 -- For wrk: writes that are all different. KIND is signup or orders, UNIQUE differs from run to run,
--- USER_ID is who orders, TOKEN proves it (no token without it), PAUSE_MS how long a connection rests
--- between two requests on average (none without it). Prints what a run counted as one line of JSON.
+-- USER_ID is who orders, TOKEN proves it (no token without it), PAUSE_MS how long a connection
+-- rests between two requests on average (none without it). Prints what a run counted as one line of
+-- JSON.
 
 local unique = os.getenv("UNIQUE")
 local pause = tonumber(os.getenv("PAUSE_MS") or "0")

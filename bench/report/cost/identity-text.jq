@@ -5,7 +5,8 @@ def right(n): tostring | " " * ([n - length, 0] | max) + .;
 def spread(name): "\(.[name]) (\(.[name + "_min"]) to \(.[name + "_max"]))";
 
 {read: "GET of a user", write: "POST of an order"}[.facts.request]
-    + " with a token, \(.facts.connections) connections, medians of \(.facts.rounds) rounds of \(.facts.seconds) s:",
+    + " with a token, \(.facts.connections) connections, "
+    + "medians of \(.facts.rounds) rounds of \(.facts.seconds) s:",
 "",
 "contestant  requests/s  edge, µs  api, µs  both, µs  rate beside plain       CPU beside plain",
 (.contestants as $c | "plain", "identity", "mtls", "both"
