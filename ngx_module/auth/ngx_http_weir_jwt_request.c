@@ -152,19 +152,13 @@ ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
-    ctx->request = r;
-    ctx->conf = jlcf;
-    ctx->main = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
-    ctx->reason = WEIR_TOKEN_OK;
-    ctx->proof = NULL;
-    ctx->earlier = NULL;
-    ctx->issuer = NULL;
-    ctx->known = NULL;
-    ctx->fresh = NULL;
-    ctx->claims = NULL;
-    ctx->generation = 0;
-    ctx->expires = 0;
-    ctx->challenge = NULL;
+    /* the other fields become zero, without a call */
+
+    *ctx = (ngx_http_weir_jwt_ctx_t) {
+        .request = r,
+        .conf = jlcf,
+        .main = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module)
+    };
 
     if (jlcf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP) {
         ctx->earlier = ngx_http_weir_jwt_request_proof(r);

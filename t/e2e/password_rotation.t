@@ -101,17 +101,7 @@ my @steps = (
     ['the passwords of PostgreSQL' => \&postgres_passwords],
 );
 
-$load->go_on;
-is_deeply [$load->failures], [], 'before the first change no request fails';
-for my $step (@steps) {
-    my ($name, $do) = @$step;
-    $do->();
-    $load->go_on;
-    my @failed = $load->failures;
-    is scalar(@failed), 0, "$name: no request has failed" or diag join "\n", @failed[0 .. 4];
-}
-$load->stop;
-is scalar($load->failures), 0, 'no status but of success';
+$load->through(@steps);
 
 ok comes_true(90, sub { sql(q{SELECT count(*) FROM orders WHERE status = 'PENDING'}) == 0 }),
     'every checkout has ended';

@@ -48,17 +48,7 @@ sub states {
     return grep { $_->{state} !~ /certificate/ } @{ decode_json($text) };
 }
 
-$load->go_on;
-is_deeply [$load->failures], [], 'before the first change no request fails';
-for my $step (@steps) {
-    my ($name, $do) = @$step;
-    $do->();
-    $load->go_on;
-    my @failed = $load->failures;
-    is scalar(@failed), 0, "$name: no request has failed" or diag join "\n", @failed[0 .. 4];
-}
-$load->stop;
-is scalar($load->failures), 0, 'no status but of success';
+$load->through(@steps);
 
 # --- what the requests have caused ----------------------------------------------------------------
 

@@ -15,8 +15,8 @@
 #include "http/ngx_http_weir_assert.h"
 
 
-/* Characters at the end of the text, of which the first eight are hashed: each of
-   them has six bits of the signature. */
+/* Characters at the end of the text, of which the first eight are hashed: each
+   of them has six bits of the signature. */
 #define NGX_HTTP_WEIR_JWT_KNOWN_TAIL  32
 
 

@@ -4,9 +4,8 @@
 #     my $load = Weir::Stack::Load->new(rate => 500, user => $id, product => $id);
 #     $load->give_tokens($mine, $operator);  # what clients send from now on; before start, too
 #     $load->start;
-#     $load->go_on;             # lets as many requests pass as come in a second
-#     $load->failures;          # lines of those that did not succeed, until now
-#     $load->stop;              # diag tells the rate that was reached
+#     $load->through([$name => sub { ... }], ...);  # does these steps, and tests after each of them
+#                               # that no request has failed; then stops. diag tells the rate
 #     $load->lines(qr/.../);    # after it: lines "STATUS METHOD PATH WHY" of all requests
 #
 # The clients are few and do little for a request: they share the cores with what they load.
@@ -139,20 +138,36 @@ sub _read {
     return $self->{count};
 }
 
-sub go_on {
+# Lets as many requests pass as come in a second.
+sub _go_on {
     my ($self) = @_;
     my $enough = $self->_read + $self->{rate};
     wait_for('more requests' => sub { $self->_read >= $enough }, 60);
     return;
 }
 
-sub failures {
+sub through {
+    my ($self, @steps) = @_;
+    for my $step (['before the first step' => sub { }], @steps) {
+        my ($name, $do) = @$step;
+        $do->();
+        $self->_go_on;
+        my @failed = $self->_failures;
+        is scalar(@failed), 0, "$name: no request has failed"
+            or diag join "\n", splice @failed, 0, 5;
+    }
+    $self->_stop;
+    is scalar($self->_failures), 0, 'no status but of success';
+    return;
+}
+
+sub _failures {
     my ($self) = @_;
     $self->_read;
     return @{ $self->{failed} };
 }
 
-sub stop {
+sub _stop {
     my ($self) = @_;
     spew("$self->{base}.enough", '');
     waitpid $_, 0 for splice @{ $self->{pids} };
